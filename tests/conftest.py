@@ -1,0 +1,32 @@
+"""What all tests share: one torch thread, folders of their own for Jupyter, and the browser."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser_support import HOW_TO_GET_CHROMIUM, LabBrowser, find_chromium, lab_browser
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # One thread: two workers share the cores, and sums over several threads round differently.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    # The kernels of the notebook tests must not read the user's own IPython and Jupyter settings.
+    home = Path(tempfile.gettempdir()) / f"weightlab-tests-{os.getpid()}"
+    for variable, folder in {"IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config"}.items():
+        (home / folder).mkdir(parents=True, exist_ok=True)
+        os.environ[variable] = str(home / folder)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[LabBrowser]:
+    """JupyterLab over a copy of labs/ in Chromium, one per test file; skips, in CI fails, where there is no Chromium."""
+    if find_chromium() is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must run the browser tests: {HOW_TO_GET_CHROMIUM}")
+        pytest.skip(HOW_TO_GET_CHROMIUM)
+    with lab_browser() as browser:
+        yield browser

@@ -1,0 +1,223 @@
+"""Draws pictures with matplotlib: backdrops for the stage, and whole pictures for pages without a kernel.
+
+Nothing here trains, and nothing touches pyplot: its figure registry would leak into the cells of a running notebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from weightlab.landscapes import Landscape
+from weightlab.pictures import Backdrop, Picture, Series, View
+
+PALETTE = ("#0072b2", "#d55e00", "#00795a", "#a8328a", "#8a6d00", "#3d3d3d", "#5a4fcf", "#b3261e")
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 2)), (0, (1, 2)))
+MARKERS = ("o", "s", "^", "D")
+
+
+@dataclass(frozen=True)
+class Still:
+    """A static figure as PNG with its alternative text; a notebook shows the one and reads out the other."""
+
+    png: bytes
+    alt: str
+
+    @property
+    def png_text(self) -> str:
+        """The PNG as base64, as notebooks store it."""
+        return base64.b64encode(self.png).decode("ascii")
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        return {"image/png": self.png_text, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+def new_figure(width: float = 8.0, height: float = 3.4) -> Figure:
+    """An empty figure (inches) with a canvas of its own, unknown to pyplot."""
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def to_still(figure: Figure, alt: str) -> Still:
+    """Render a figure. `alt` says in words what it shows; it must not be empty."""
+    if not alt.strip():
+        raise ValueError("alt must say in words what the figure shows, got an empty text")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    return Still(buffer.getvalue(), alt)
+
+
+def _levels(losses: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Contour levels that crowd near the minimum: evenly spaced in the logarithm of the height above it."""
+    low, high = float(losses.min()), float(losses.max())
+    return low + np.geomspace((high - low) * 1e-5, high - low, count)
+
+
+def contour_backdrop(landscape: Landscape, size: tuple[float, float] = (5.2, 3.8)) -> Backdrop:
+    """Logarithmic contours of a landscape over its bounds, on a transparent ground that suits light and dark pages.
+
+    `size` is (width, height) in inches at 200 dots; the image fills the bounds exactly.
+    """
+    (x0, x1), (y0, y1) = landscape.bounds
+    grid_x = torch.linspace(x0, x1, 161, dtype=torch.float64)
+    grid_y = torch.linspace(y0, y1, 161, dtype=torch.float64)
+    points = torch.stack(torch.meshgrid(grid_x, grid_y, indexing="xy"), dim=-1)
+    losses = torch.nan_to_num(landscape.loss(points).detach(), posinf=1e30).numpy()
+    figure = Figure(figsize=size, dpi=200)
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    draw_contours(axes, grid_x.numpy(), grid_y.numpy(), losses)
+    axes.set_axis_off()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", transparent=True)
+    return Backdrop(buffer.getvalue())
+
+
+def draw_contours(
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], losses: NDArray[np.float64], count: int = 18
+) -> None:
+    """Fill and line contours in one muted hue: the lower the loss, the stronger the tone."""
+    if float(losses.max()) - float(losses.min()) <= 0:
+        return
+    levels = _levels(losses, count)
+    shades = [(0.24, 0.42, 0.60, 0.34 * (1 - i / count) ** 1.3) for i in range(count)]
+    axes.contourf(x, y, losses, levels=np.concatenate([[losses.min() - 1e-12], levels]), colors=shades)
+    axes.contour(x, y, losses, levels=levels, colors=[(0.36, 0.50, 0.64, 0.55)], linewidths=0.7)
+
+
+def map_backdrop(values: NDArray[np.float64], *, low: float, high: float, reverse: bool = False) -> Backdrop:
+    """A raster (row = y from low to high, column = x) in the colour map cividis; NaN is left transparent."""
+    from matplotlib import colormaps
+    from matplotlib.image import imsave
+
+    shares = np.clip((values - low) / (high - low), 0.0, 1.0)
+    colours = colormaps["cividis"](1.0 - shares if reverse else shares)
+    colours[..., 3] = np.where(np.isfinite(values), 0.9, 0.0)
+    buffer = io.BytesIO()
+    imsave(buffer, np.ascontiguousarray(colours), format="png", origin="lower")
+    return Backdrop(buffer.getvalue())
+
+
+def still(picture: Picture, *, title: str = "", row: int | None = None, width: float = 8.6) -> Still:
+    """The picture at `row` (the last one if None) as a static figure; its alt text is the picture's summary."""
+    height = width * 0.235 * (len(picture.heights) + 0.35)
+    return to_still(draw_picture(picture, row=row, size=(width, height)), picture.summary or title or "picture")
+
+
+def draw_picture(picture: Picture, *, row: int | None = None, size: tuple[float, float] = (8.6, 4.7)) -> Figure:
+    """Draw all views of a picture on a new figure, as the stage does."""
+    figure = new_figure(*size)
+    grid = figure.add_gridspec(
+        len(picture.heights), len(picture.widths), width_ratios=picture.widths, height_ratios=picture.heights
+    )
+    last = len(picture.table) - 1 if row is None else row
+    handles: dict[str, Any] = {}
+    for view in picture.views:
+        column, line, columns, lines = view.cell
+        axes = figure.add_subplot(grid[line : line + lines, column : column + columns])
+        _draw_view(axes, view, picture, last, handles)
+    if handles:
+        figure.legend(
+            list(handles.values()), list(handles), loc="outside upper left", ncols=6, fontsize=8, frameon=False
+        )
+    return figure
+
+
+def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dict[str, Any]) -> None:
+    axes.set_title(view.title, fontsize=9, loc="left", fontweight="bold")
+    axes.set_xlabel(view.x.label, fontsize=8)
+    axes.set_ylabel(view.y.label, fontsize=8)
+    axes.tick_params(labelsize=7.5, length=2.5, colors="0.25")
+    axes.set_xscale(view.x.scale)
+    axes.set_yscale(view.y.scale)
+    bars = [series for series in picture.series if series.view == view.name and series.kind == "bars"]
+    for series in picture.series:
+        if series.view == view.name:
+            _draw_series(axes, series, picture, last, handles, (bars.index(series), len(bars)) if series in bars else (0, 1))
+    for reference in picture.references:
+        if reference.view != view.name or not len(reference.points):
+            continue
+        marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
+        (handle,) = axes.plot(*reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5)
+        if reference.name:
+            handles.setdefault(reference.name, handle)
+        if reference.label:
+            at = reference.points[len(reference.points) // 2]
+            axes.annotate(reference.label, at, fontsize=7.5, xytext=(3, 3), textcoords="offset points", annotation_clip=True)
+    if view.x.ticks:
+        stride = max(1, len(view.x.ticks) // 8)
+        axes.set_xticks(range(0, len(view.x.ticks), stride), view.x.ticks[::stride])
+    if view.x.limits:
+        axes.set_xlim(*view.x.limits)
+    if view.y.limits:
+        axes.set_ylim(*view.y.limits)
+    if view.backdrop is not None and view.x.limits and view.y.limits:
+        _draw_backdrop(axes, view)
+
+
+def _draw_backdrop(axes: Axes, view: View) -> None:
+    """The image fills the axes whatever their scales, so it is placed in the axes' own coordinates."""
+    from matplotlib.image import imread
+
+    assert view.backdrop is not None
+    image = imread(io.BytesIO(view.backdrop.png), format="png")
+    step = max(1, image.shape[1] // 520)
+    axes.imshow(image[::step, ::step], extent=(0, 1, 0, 1), transform=axes.transAxes, aspect="auto", zorder=0)
+
+
+def _draw_series(
+    axes: Axes, series: Series, picture: Picture, last: int, handles: dict[str, Any], place: tuple[int, int]
+) -> None:
+    colour = PALETTE[series.colour % len(PALETTE)]
+    table = picture.table[: last + 1]
+    columns = [np.where(np.isfinite(table[:, c]), table[:, c], np.nan) for c in series.columns]
+    if series.kind == "path":
+        (handle,) = axes.plot(columns[0], columns[1], "-", color=colour, lw=1.6, zorder=3)
+        end = int(np.flatnonzero(np.isfinite(columns[0]))[-1])
+        axes.plot(columns[0][end], columns[1][end], MARKERS[series.colour % 4], color=colour, ms=6, mec="w", zorder=4)
+        axes.plot(columns[0][0], columns[1][0], "o", color="w", mec="k", ms=4, zorder=4)
+        handles.setdefault(series.name, handle)
+    elif series.kind == "curve":
+        style = "--" if series.dashed else DASHES[series.colour % len(DASHES)]
+        (handle,) = axes.plot(picture.steps[: last + 1], columns[0], ls=style, color=colour, lw=1.5)
+        handles.setdefault(series.name, handle)
+    elif series.kind == "family":
+        for column, group in zip(columns, series.groups, strict=True):
+            axes.plot(picture.steps[: last + 1], column, color=_layer_colour(group, len(picture.groups)), lw=0.9)
+    elif series.kind == "bars":
+        index, total = place
+        width = 0.72 / total
+        heights = [column[-1] for column in columns]
+        positions = np.arange(len(heights)) + (index - (total - 1) / 2) * width
+        layered = total == 1 and bool(picture.groups)
+        colours = [_layer_colour(i, len(heights)) for i in range(len(heights))] if layered else colour
+        handle = axes.bar(positions, heights, width, color=colours)
+        if not layered:
+            handles.setdefault(series.name, handle)
+    else:
+        _draw_arrow(axes, series, [column[-1] for column in columns], colour)
+
+
+def _draw_arrow(axes: Axes, series: Series, at: list[float], colour: str) -> None:
+    if np.all(np.isfinite(at)):
+        axes.quiver(*at, angles="xy", scale_units="xy", scale=1, color=colour, width=0.008, zorder=5)
+
+
+def _layer_colour(index: int, count: int) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](0.82 * index / max(1, count - 1))

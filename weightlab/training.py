@@ -1,0 +1,331 @@
+"""A real run on real data, one step at a time: pausable, changeable midway, recorded layer by layer.
+
+    training = Training(TrainingExperiment(model("mlp", depth=8), dataset("digits"), optimizer("momentum")))
+    for step in training:
+        if step == 100:
+            training.change(learning_rate=0.01)
+    record = training.record()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weightlab.devices import find_device
+from weightlab.experiments import TrainingExperiment
+from weightlab.losses import LOSSES
+from weightlab.models import initialize
+from weightlab.records import RunStatus, TrainingRecord
+from weightlab.recorder import Culprit, Recorder
+from weightlab.steppers import FlatParameters, make_stepper
+from weightlab.validate import choose, whole_number
+
+CHECK_EVERY = 16  # steps from one look at the recorded rows for divergence to the next
+RUN_SETTINGS = ("clip_norm", "clip_value", "l1", "l2")  # of the experiment, changeable midway like the rule's own
+
+
+class DecisionMap(NamedTuple):
+    """What a network says on a grid: probabilities (y, x, class) at the points x (x,) and y (y,), float32 on the CPU."""
+
+    x: Tensor
+    y: Tensor
+    probabilities: Tensor
+
+
+class Batches:
+    """Batches of one size on the run's device; every epoch in a new order, which `generator` draws."""
+
+    def __init__(self, x: Tensor, y: Tensor, batch_size: int | None, generator: torch.Generator) -> None:
+        self._x, self._y = x, y
+        self._generator = generator
+        self._size = batch_size
+        self.per_epoch = 1 if batch_size is None else len(x) // batch_size
+        self._left: list[tuple[Tensor, Tensor]] = []
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        if self._size is None:
+            return self._x, self._y
+        if not self._left:
+            order = torch.randperm(len(self._x), generator=self._generator)[: self.per_epoch * self._size]
+            order = order.to(self._x.device)
+            # the whole epoch is gathered at once, so that a batch is a view and costs no copy
+            pairs = zip(self._x[order].split(self._size), self._y[order].split(self._size), strict=True)
+            self._left = list(pairs)[::-1]
+        return self._left.pop()
+
+
+class Training:
+    """A run of `experiment` (which stays as it was): `step()`, `change(...)`, `since(step)`, `record()`.
+
+    A new Training of the same experiment starts from the same weights, bit for bit, and sees the same batches. Drive one
+    Training from one thread at a time. Raises ValueError where the experiment's device is absent.
+
+    network:    the weightlab.models.Network that is trained
+    steps_done: steps taken
+    status:     None while the run goes on, then how it ended (a divergence is noticed within CHECK_EVERY steps, at once
+                by `since` and `record`; steps after it are forgotten)
+    changes:    (step from which it holds, setting, new value)
+    """
+
+    def __init__(self, experiment: TrainingExperiment) -> None:
+        self.experiment = experiment
+        self.status: RunStatus | None = None
+        self.changes: list[tuple[int, str, float | None]] = []
+        self._now = experiment  # with the changes made midway
+        self._device = find_device(experiment.device)
+        self._dtype = getattr(torch, experiment.dtype)
+        if self._device.type == "mps" and self._dtype == torch.float64:
+            raise ValueError("device 'mps' has no float64; use dtype='float32' or device='cpu'")
+        weights, order, chosen = _streams(experiment.seed)
+        data = experiment.dataset
+        self.network = experiment.model.build(data.shape, experiment.outputs)
+        initialize(self.network, experiment.initialization, experiment.model.hidden_activation, weights)
+        self.network.to(self._device, self._dtype)
+        self._flat = FlatParameters(self.network)
+        self._stepper = make_stepper(experiment.optimizer, self._flat)
+        self._schedule = experiment.schedule.start()
+        self._loss = LOSSES[experiment.loss]
+        x, y = self._here(data.x_train), data.y_train.to(self._device)
+        self._batches = Batches(x, y, experiment.batch_size, order)
+        self._validation = self._here(data.x_validation), data.y_validation.to(self._device)
+        self._recorder = Recorder(self.network, self._flat, experiment.weights_kept, chosen)
+        self._learning_rates: list[float] = []
+        self._last_loss: Tensor | None = None
+
+    def _here(self, x: Tensor) -> Tensor:
+        return x.to(self._device, self._dtype)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.network.layers)
+
+    @property
+    def steps_done(self) -> int:
+        return self._recorder.rows
+
+    @property
+    def epoch(self) -> int:
+        """Complete passes through the training examples."""
+        return self.steps_done // self._batches.per_epoch
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `change` can change, by name, with the values now in force."""
+        return {**self._now.optimizer.settings, **{name: getattr(self._now, name) for name in RUN_SETTINGS}}
+
+    def step(self) -> bool:
+        """Take one step; False, and nothing done, once the run has ended."""
+        if self.status is not None:
+            return False
+        if self.steps_done % self.experiment.validate_every == 0:
+            self._validate()
+        rate = self._now.optimizer.learning_rate * self._schedule.factor()
+        settings = {**self._now.optimizer.settings, "learning_rate": rate}
+        x, y = self._batches.next()
+        flat = self._flat
+        flat.before.copy_(flat.weights)
+        ahead = self._stepper.look_ahead(settings)
+        if ahead is not None:
+            flat.weights.copy_(ahead)
+        loss = self._gradient(x, y)
+        if ahead is not None:
+            flat.weights.copy_(flat.before)
+        self._stepper.step(settings, lambda: self._gradient(x, y))
+        torch.sub(flat.weights, flat.before, out=flat.update)
+        self._recorder.write(loss)
+        self._learning_rates.append(rate)
+        self._last_loss = loss
+        if not self.experiment.schedule.needs_losses:
+            self._schedule.observe(0.0)
+        self._end_if_due()
+        return True
+
+    def _gradient(self, x: Tensor, y: Tensor) -> Tensor:
+        """Loss at the weights as they are, its gradient left in the flat buffer, penalized and clipped."""
+        now, flat = self._now, self._flat
+        flat.zero_gradient()
+        with torch.enable_grad():
+            loss = self._loss.value(self.network(x), y, now.dataset.classes)
+            loss.backward()  # type: ignore[no-untyped-call]
+        flat.raw_gradient.copy_(flat.gradient)
+        flat.penalize(now.l1, now.l2)
+        flat.clip(now.clip_norm, now.clip_value)
+        return loss.detach()
+
+    def _validate(self) -> None:
+        x, y = self._validation
+        if len(y):
+            with torch.no_grad():
+                logits = self._evaluate(x)
+                loss = self._loss.value(logits, y, self.experiment.dataset.classes)
+                right = self._loss.probabilities(logits).argmax(dim=-1) == y
+            self._recorder.write_validation(loss, right.to(self._dtype).mean())
+            self._last_loss = loss
+        if self.experiment.schedule.needs_losses and self._last_loss is not None:
+            self._schedule.observe(float(self._last_loss))  # the one schedule that has to wait for the device
+
+    def _evaluate(self, x: Tensor) -> Tensor:
+        self.network.eval()
+        logits: Tensor = self.network(x)
+        self.network.train()
+        return logits
+
+    def _end_if_due(self) -> None:
+        finished = self.steps_done == self.experiment.steps
+        if finished:
+            self._validate()
+        if finished or self.steps_done % CHECK_EVERY == 0:
+            self._check()
+        if finished and self.status is None:
+            self.status = RunStatus("finished", self.steps_done, f"took all {self.steps_done} steps")
+
+    def _check(self) -> None:
+        self._note(self._recorder.read(self._recorder.checked)[0])
+
+    def _note(self, unchecked: NDArray[np.floating]) -> None:
+        culprit = self._recorder.find_culprit(unchecked)
+        if culprit is not None:
+            del self._learning_rates[self.steps_done :]
+            self.changes = [change for change in self.changes if change[0] <= culprit.step]
+            self.status = RunStatus("diverged", culprit.step, self._explanation(culprit))
+
+    def _explanation(self, culprit: Culprit) -> str:
+        where = self._where(culprit)
+        what = "became NaN" if np.isnan(culprit.value) else f"reached {culprit.value:.3g}"
+        limit = f"the limit is {culprit.limit:.3g}"
+        if culprit.step == 0 and culprit.quantity != "update":
+            cause = (
+                f"no step was taken yet, so the first weights ({self.experiment.initialization.label}) are too large; "
+                "choose initialization 'he_normal' or 'xavier_normal' with gain 'auto'"
+            )
+        else:
+            rate = self._learning_rates[max(culprit.step - (culprit.quantity != "update"), 0)]
+            cause = f"lower the learning rate (it was {rate:.3g}; try {rate / 10:.3g})"
+            if self._now.clip_norm is None and self._now.clip_value is None:
+                cause += " or clip the gradient (clip_norm=1)"
+        return f"diverged at step {culprit.step}: {where} {what}, {limit}; {cause}"
+
+    def _where(self, culprit: Culprit) -> str:
+        name = {
+            "activation": "the activation (root mean square) of",
+            "gradient": "the gradient norm of",
+            "update": "the update of",
+        }
+        if culprit.layer is not None:
+            return f"{name[culprit.quantity]} {self.layers[culprit.layer]}"
+        before = max(culprit.step - 1, 0)
+        ratios = self._recorder.split(self._recorder.read(before)[0][:1])["update_ratios"][0]
+        most = int(np.nanargmax(np.nan_to_num(ratios, nan=-1)))
+        return f"{self.layers[most]} took the largest update for its weights ({ratios[most]:.3g} times them), the loss"
+
+    def stop(self) -> None:
+        """End the run here, if it has not ended."""
+        if self.status is None:
+            self._check()
+        if self.status is None:
+            self.status = RunStatus("stopped", self.steps_done, self._stopped_after())
+
+    def _stopped_after(self) -> str:
+        return f"stopped after {self.steps_done} of {self.experiment.steps} steps"
+
+    def change(self, **settings: Any) -> None:
+        """Change settings from the next step on: any of `settings`, e.g. `change(learning_rate=0.01, clip_norm=1)`.
+
+        All or nothing: raises ValueError or TypeError that names value, range and remedy, and changes nothing then.
+        """
+        if self.status is not None:
+            raise RuntimeError(f"the run has ended ({self.status.message}); start a new one with the new settings")
+        known = self.settings
+        for name in settings:
+            choose("setting of a run", name, known)
+        rule = {name: value for name, value in settings.items() if name not in RUN_SETTINGS}
+        run = {name: value for name, value in settings.items() if name in RUN_SETTINGS}
+        optimizer = self._now.optimizer.replace(**rule) if rule else self._now.optimizer
+        self._now = self._now.replace(optimizer=optimizer, **run)
+        now = self.settings
+        self.changes += [(self.steps_done, name, now[name]) for name in settings if now[name] != known[name]]
+
+    def since(self, step: int) -> dict[str, NDArray[np.float32]]:
+        """What is new from step number `step` on, for a live picture: float32 arrays, one transfer from the device.
+
+        Fields of TrainingRecord, of which `weight_paths` (rows, layer, kept) is after each step, and `steps` (rows,);
+        validations made after `step` or more steps. Raises ValueError for a step that has not been reached.
+        """
+        with np.errstate(over="ignore"):  # float64 beyond float32's range becomes infinite
+            return {name: values.astype(np.float32) for name, values in self._read(step).items()}
+
+    def _read(self, step: int) -> dict[str, NDArray[Any]]:
+        step = whole_number("step", step, 0, self.steps_done, why="the run has not come further")
+        checked = self._recorder.checked
+        start = min(step, checked)
+        rows, validations, validation_steps = self._recorder.read(start)
+        self._note(rows[checked - start :])
+        done = max(self.steps_done, step)
+        kept = [number for number, at in enumerate(validation_steps) if step <= at <= done]
+        return {
+            "steps": np.arange(step, done),
+            **self._recorder.split(rows[step - start : done - start]),
+            "learning_rates": np.array(self._learning_rates[step:done], dtype=np.float64),
+            "validation_steps": np.array([validation_steps[number] for number in kept], dtype=np.int64),
+            "validation_losses": validations[kept, 0],
+            "validation_accuracies": validations[kept, 1],
+        }
+
+    def record(self) -> TrainingRecord:
+        """All that has been recorded so far; the run can go on afterwards."""
+        fields = {name: torch.from_numpy(values.copy()) for name, values in self._read(0).items() if name != "steps"}
+        first = self._recorder.first_weights.cpu().reshape(1, len(self.layers), -1)
+        fields["weight_paths"] = torch.cat([first, fields["weight_paths"]])
+        return TrainingRecord(
+            **fields,
+            weight_indices=self._recorder.weight_indices,
+            layers=self.layers,
+            status=self.status or RunStatus("stopped", self.steps_done, self._stopped_after()),
+            changes=tuple(self.changes),
+        )
+
+    def __iter__(self) -> Iterator[int]:
+        """Take steps until the run has ended; yields the number of steps taken, after each."""
+        while self.step():
+            yield self.steps_done
+
+    def decision_map(self, resolution: int = 64, margin: float = 0.15) -> DecisionMap:
+        """Class probabilities on a (resolution × resolution) grid over the examples and `margin` of their extent.
+
+        For datasets of two inputs; otherwise ValueError. Coordinates are the dataset's standardized ones.
+        """
+        data = self.experiment.dataset
+        if data.inputs != 2:
+            raise ValueError(
+                f"a decision map needs a dataset of two inputs, {data.name!r} has {data.inputs}; "
+                "choose 'moons', 'circles' or 'spirals'"
+            )
+        points = whole_number("resolution", resolution, 2, 1024)
+        low, high = data.x_train.amin(dim=0), data.x_train.amax(dim=0)
+        room = margin * (high - low)
+        x, y = (torch.linspace(float(a), float(b), points) for a, b in zip(low - room, high + room, strict=True))
+        grid = torch.cartesian_prod(y, x).flip(1)  # x runs fastest: rows of the map are y
+        with torch.no_grad():
+            probabilities = self._loss.probabilities(self._evaluate(self._here(grid)))
+        return DecisionMap(x, y, probabilities.float().cpu().reshape(points, points, -1))
+
+
+def _streams(seed: int) -> tuple[torch.Generator, torch.Generator, torch.Generator]:
+    # streams of their own: another batch size must not change the first weights
+    seeds = torch.randint(2**62, (3,), generator=torch.Generator().manual_seed(seed)).tolist()
+    weights, order, chosen = (torch.Generator().manual_seed(number) for number in seeds)
+    return weights, order, chosen
+
+
+def train(experiment: TrainingExperiment) -> TrainingRecord:
+    """Run `experiment` to its end (all its steps, or divergence). Raises ValueError where its device is absent."""
+    training = Training(experiment)
+    for _ in training:
+        pass
+    return training.record()

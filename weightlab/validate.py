@@ -1,0 +1,48 @@
+"""Clear refusals of bad input: every message names the value, the allowed range and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+def choose(kind: str, name: object, options: Iterable[str]) -> str:
+    """Return `name` if it is one of `options`; otherwise raise ValueError that names the nearest ones."""
+    known = list(options)
+    if isinstance(name, str) and name in known:
+        return name
+    nearest = difflib.get_close_matches(str(name).lower().replace(" ", "_").replace("-", "_"), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"choose one of {', '.join(map(repr, known))}"
+    raise ValueError(f"unknown {kind} {name!r}: {hint}")
+
+
+def number(
+    name: str,
+    value: object,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+    why: str = "",
+) -> float:
+    """Return `value` as a finite float inside the interval; raise ValueError (TypeError for a non-number) otherwise."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    result = float(value)  # type: ignore[arg-type]
+    inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
+    if math.isfinite(result) and inside:
+        return result
+    interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}{')' if open_high or high == math.inf else ']'}"
+    if not math.isfinite(result):
+        why = "use a finite number"
+    raise ValueError(f"{name} must be in {interval}, got {result:g}" + (f"; {why}" if why else ""))
+
+
+def whole_number(name: str, value: object, low: int, high: int, why: str = "") -> int:
+    """Return `value` as an int in [low, high]; raise as `number` does, also for a fraction."""
+    result = number(name, value, low, high, why=why)
+    if result != int(result):
+        raise ValueError(f"{name} must be a whole number in [{low}, {high}], got {result:g}" + (f"; {why}" if why else ""))
+    return int(result)

@@ -1,0 +1,184 @@
+// Sliders, choices, toggles, questions and the reading: native elements, so that keyboard and screen readers work.
+
+let nextId = 0;
+
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") node.textContent = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((c) => c !== null && c !== undefined));
+  return node;
+}
+
+// JupyterLab swallows arrow keys unless the element itself bears this attribute.
+const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
+
+function nearestPosition(positions, value) {
+  let best = 0;
+  positions.forEach((p, i) => { if (Math.abs(p - value) < Math.abs(positions[best] - value)) best = i; });
+  return best;
+}
+
+function buildSlider(spec, onSet) {
+  const id = `wl-${nextId++}`;
+  const range = make("input", { type: "range", id, min: 0, max: spec.positions.length - 1, step: 1, "data-name": spec.name, ...OWN_KEYS });
+  const exact = make("input", {
+    type: "text", class: "wl-exact", inputmode: "decimal", spellcheck: "false",
+    "aria-label": `${spec.label}, exact value`, "data-exact": spec.name, ...OWN_KEYS,
+  });
+  let shown = null;
+  const show = (value) => {
+    shown = value;
+    if (document.activeElement !== exact) exact.value = shortNumber(value);
+    range.setAttribute("aria-valuetext", shortNumber(value));
+  };
+  range.addEventListener("input", () => {
+    const value = spec.positions[Number(range.value)];
+    show(value);
+    onSet(spec.name, value);
+  });
+  const commit = () => {
+    const text = exact.value.trim().replace("−", "-").replace(",", ".");
+    if (text === "" || text === shortNumber(shown).replace("−", "-")) { exact.value = shortNumber(shown); return; }
+    const value = Number(text);
+    onSet(spec.name, text !== "" && !Number.isNaN(value) && Number.isFinite(value) ? value : text);
+  };
+  exact.addEventListener("change", commit);
+  exact.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") commit(); });
+  const row = make("div", { class: "wl-control", title: spec.help || null },
+    make("label", { for: id, text: spec.label }), range, exact);
+  return { row, update: (value) => { range.value = nearestPosition(spec.positions, value); show(value); } };
+}
+
+function buildChoice(spec, onSet) {
+  const id = `wl-${nextId++}`;
+  const select = make("select", { id, "data-name": spec.name, ...OWN_KEYS },
+    ...spec.options.map(([value, label]) => make("option", { value, text: label })));
+  select.addEventListener("change", () => onSet(spec.name, select.value));
+  const row = make("div", { class: "wl-control wl-choice", title: spec.help || null }, make("label", { for: id, text: spec.label }), select);
+  return { row, update: (value) => { select.value = value; } };
+}
+
+function buildToggle(spec, onSet) {
+  const id = `wl-${nextId++}`;
+  const box = make("input", { type: "checkbox", id, "data-name": spec.name, ...OWN_KEYS });
+  box.addEventListener("change", () => onSet(spec.name, box.checked));
+  const row = make("div", { class: "wl-control wl-toggle", title: spec.help || null }, box, make("label", { for: id, text: spec.label }));
+  return { row, update: (value) => { box.checked = Boolean(value); } };
+}
+
+const BUILDERS = { slider: buildSlider, choice: buildChoice, toggle: buildToggle };
+
+function buildControls(specs, onSet) {
+  const items = new Map();
+  const groups = [];
+  for (const spec of specs) {
+    const item = BUILDERS[spec.kind](spec, onSet);
+    items.set(spec.name, item);
+    let group = groups.find((g) => g.name === (spec.group || ""));
+    if (!group) {
+      group = { name: spec.group || "", node: make("fieldset", { class: "wl-group" }) };
+      if (spec.group) group.node.append(make("legend", { text: spec.group }));
+      groups.push(group);
+    }
+    group.node.append(item.row);
+  }
+  return {
+    node: make("div", { class: "wl-controls" }, ...groups.map((g) => g.node)),
+    // Settings that play no part in what is now chosen stay visible, greyed.
+    markUnused: (names) => {
+      for (const [name, item] of items) {
+        item.row.classList.toggle("wl-unused", names.includes(name));
+        item.row.querySelectorAll("input, select").forEach((node) => { node.disabled = names.includes(name); });
+      }
+    },
+    update: (values) => { for (const [name, item] of items) if (name in values) item.update(values[name]); },
+  };
+}
+
+function buildQuestion(question, onPredict) {
+  const box = make("div", { class: "wl-question" }, make("p", { class: "wl-question-text", text: question.text }));
+  if (question.prediction === null) {
+    const id = `wl-${nextId++}`;
+    const input = question.options.length
+      ? make("select", { id, "aria-label": "your prediction", ...OWN_KEYS }, make("option", { value: "", text: "choose…" }),
+        ...question.options.map((o) => make("option", { value: o, text: o })))
+      : make("input", { id, type: "text", inputmode: "decimal", "aria-label": "your prediction", placeholder: "a number", ...OWN_KEYS });
+    const send = () => { if (input.value !== "") onPredict(question.id, input.value); };
+    input.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") send(); });
+    box.append(make("div", { class: "wl-row" }, input, make("button", { type: "button", text: "Predict", onclick: send })));
+    if (question.problem) box.append(make("p", { class: "wl-problem", role: "alert", text: question.problem }));
+  } else {
+    box.append(make("p", { class: "wl-answer" }, make("span", { text: `You said ${question.prediction}. ` }),
+      make("strong", { text: question.measured ? `Measured: ${question.measured}. ` : "Not measured yet: run it. " }),
+      make("span", { text: question.verdict || "" })));
+  }
+  return box;
+}
+
+function buildReading(rows) {
+  if (!rows.length) return make("div");
+  const cell = (tag, text) => make(tag, { text });
+  return make("table", { class: "wl-reading" },
+    make("thead", {}, make("tr", {}, ...["", "theory", "measured"].map((t) => cell("th", t)))),
+    make("tbody", {}, ...rows.map((row) => make("tr", { class: row.verdict ? "wl-verdict" : "" },
+      ...(row.verdict
+        ? [make("td", { colspan: 3 }, make("span", { text: row.verdict }))]
+        : [cell("th", row.label), cell("td", row.theory), cell("td", row.measured)])))));
+}
+
+function legendSwatch(item, theme, groups) {
+  const ns = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(ns, "svg");
+  svg.setAttribute("width", "30");
+  svg.setAttribute("height", "14");
+  svg.setAttribute("aria-hidden", "true");
+  const add = (tag, attributes) => {
+    const node = document.createElementNS(ns, tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    svg.append(node);
+  };
+  const colour = item.colour;
+  if (item.layer !== undefined) {
+    add("rect", { x: 5, y: 2, width: 20, height: 10, fill: layerColour(item.layer, groups, theme.dark) });
+    return svg;
+  }
+  if (item.cross) {
+    const shape = item.cross === "line" ? "M1 7H29" : item.cross === "marks" ? "M6 7H24" : "M15 2V12M10 7H20";
+    add("path", { d: shape, stroke: theme.ink, "stroke-width": 1.8, "stroke-dasharray": item.cross === "line" ? "5 4" : "" });
+    return svg;
+  }
+  const stroke = theme.palette[colour % theme.palette.length];
+  add("path", { d: "M1 7H29", stroke, "stroke-width": 2.2, "stroke-dasharray": item.dash.join(" ") });
+  if (item.arrow) add("path", { d: "M22 2L30 7L22 12Z", fill: stroke });
+  else {
+    const shapes = ["M10 7a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", "M10.5 2.5h9v9h-9Z", "M15 1L21 12H9Z", "M15 1L21 7L15 13L9 7Z"];
+    add("path", { d: shapes[colour % 4], fill: stroke });
+  }
+  return svg;
+}
+
+function buildLegend(picture, theme) {
+  const items = [];
+  const known = new Set();
+  const add = (name, item) => { if (name && !known.has(name)) { known.add(name); items.push([name, item]); } };
+  let layered = false;
+  for (const series of picture.series) {
+    if (series.kind === "family" || (series.kind === "bars" && picture.groups.length)) layered = true;
+    else {
+      const several = picture.series.filter((s) => s.view === series.view && s.kind === "curve").length > 1;
+      const dash = series.dashed ? [6, 4] : several ? DASHES[series.colour % DASHES.length] : [];
+      add(series.name, { colour: series.colour, dash, arrow: series.kind === "arrow" });
+    }
+  }
+  for (const reference of picture.references) add(reference.name, { cross: reference.kind });
+  if (layered && picture.groups.length) {
+    const last = picture.groups.length - 1;
+    const picks = last > 2 ? [0, Math.floor(last / 2), last] : picture.groups.map((_, i) => i);
+    picks.forEach((i) => add(picture.groups[i], { layer: i }));
+  }
+  return items.map(([name, item]) => make("span", { class: "wl-legend-item" }, legendSwatch(item, theme, picture.groups.length), make("span", { text: name })));
+}

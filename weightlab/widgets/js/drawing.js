@@ -1,0 +1,356 @@
+// Draws one view: axes on the still canvas, series on the moving one.
+
+function axisLimits(axis, columns, table, fixedSpan, extra) {
+  if (axis.limits) return axis.limits;
+  if (fixedSpan) return fixedSpan;
+  const log = axis.scale === "log";
+  let lo = Infinity;
+  let hi = -Infinity;
+  const take = (v) => {
+    if (!Number.isFinite(v) || (log && v <= 0)) return;
+    if (v < lo) lo = v;
+    if (v > hi) hi = v;
+  };
+  const stride = Math.max(1, Math.floor(table.rows / 2000));
+  for (let row = 0; row < table.rows; row += stride) for (const c of columns) take(table.get(row, c));
+  if (table.rows) for (const c of columns) take(table.get(table.rows - 1, c));
+  extra.forEach(take);
+  if (lo === Infinity) return log ? [0.1, 10] : [0, 1];
+  if (log) {
+    const floor = Math.floor(Math.log10(Math.max(lo, 1e-30)) + 1e-6);
+    const top = Math.ceil(Math.log10(hi) - 1e-6);
+    const high = Math.max(top, floor + 1);
+    return [Math.pow(10, Math.max(floor, high - 18)), Math.pow(10, high)];
+  }
+  const pad = (hi - lo || Math.abs(hi) || 1) * 0.08;
+  const step = linearTicks(lo - pad, hi + pad, 4);
+  const unit = step.length > 1 ? step[1].value - step[0].value : pad;
+  return [Math.floor((lo - pad / 2) / unit) * unit, Math.ceil((hi + pad / 2) / unit) * unit];
+}
+
+function layoutView(view, box, picture, table) {
+  const series = picture.series.filter((s) => s.view === view.name);
+  const references = picture.references.filter((r) => r.view === view.name);
+  const yColumns = series.flatMap((s) => (s.kind === "path" || s.kind === "arrow" ? [s.columns[1]] : s.columns));
+  const xColumns = series.flatMap((s) => (s.kind === "path" || s.kind === "arrow" ? [s.columns[0]] : []));
+  const overSteps = series.some((s) => s.kind === "curve" || s.kind === "family");
+  const bars = series.filter((s) => s.kind === "bars");
+  const last = picture.last_step ?? (table.rows ? table.steps[table.rows - 1] : 1);
+  let span = null;
+  if (bars.length) span = [-0.6, Math.max(...bars.map((s) => s.columns.length)) - 0.4];
+  else if (overSteps) span = [0, Math.max(1, last)];
+  const xLimits = axisLimits(view.x, xColumns, table, span, references.flatMap((r) => r.xs));
+  const yLimits = axisLimits(view.y, yColumns, table, null, references.flatMap((r) => r.ys));
+  const margin = { left: 58, right: 12, top: 26, bottom: 40 };
+  const area = {
+    x: box.x + margin.left, y: box.y + margin.top,
+    w: box.w - margin.left - margin.right, h: box.h - margin.top - margin.bottom,
+  };
+  return {
+    view, series, references, area, bars: bars.length > 0,
+    x: makeScale(view.x.scale === "log", xLimits, area.x, area.x + area.w),
+    y: makeScale(view.y.scale === "log", yLimits, area.y + area.h, area.y),
+  };
+}
+
+function drawAxes(ctx, plot, theme, image) {
+  const { area, view } = plot;
+  ctx.save();
+  if (image) ctx.drawImage(image, area.x, area.y, area.w, area.h);
+  ctx.font = `12px ${theme.font}`;
+  ctx.lineWidth = 1;
+  drawTicks(ctx, plot, theme, !image);
+  ctx.strokeStyle = theme.faint;
+  ctx.strokeRect(area.x + 0.5, area.y + 0.5, area.w, area.h);
+  ctx.fillStyle = theme.ink;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "bottom";
+  ctx.fillText(view.x.label, area.x + area.w / 2, area.y + area.h + 37);
+  ctx.save();
+  ctx.translate(area.x - 43, area.y + area.h / 2);
+  ctx.rotate(-Math.PI / 2);
+  ctx.fillText(view.y.label, 0, 0);
+  ctx.restore();
+  ctx.font = `600 13px ${theme.font}`;
+  ctx.textAlign = "left";
+  ctx.fillText(view.title, area.x, area.y - 7);
+  ctx.restore();
+  drawReferences(ctx, plot, theme);
+}
+
+function drawTicks(ctx, plot, theme, lines) {
+  const { area, view, x, y } = plot;
+  const wanted = Math.max(2, Math.floor(area.w / 75));
+  const named = view.x.ticks.map((text, value) => ({ value, text }));
+  const stride = Math.ceil(named.length / Math.max(1, Math.floor(area.w / 42)));
+  const xTicks = named.length ? named.filter((t) => t.value % stride === 0)
+    : x.log ? logTicks(...x.limits, wanted) : linearTicks(...x.limits, wanted);
+  const yTicks = (y.log ? logTicks : linearTicks)(...y.limits, Math.max(2, Math.floor(area.h / 36)));
+  ctx.strokeStyle = theme.grid;
+  ctx.fillStyle = theme.faint;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "top";
+  ctx.beginPath();
+  for (const tick of xTicks) {
+    const px = Math.round(x.at(tick.value)) + 0.5;
+    if (px < area.x - 1 || px > area.x + area.w + 1) continue;
+    if (lines && !named.length) { ctx.moveTo(px, area.y); ctx.lineTo(px, area.y + area.h); }
+    ctx.fillText(tick.text, px, area.y + area.h + 6);
+  }
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+  for (const tick of yTicks) {
+    const py = Math.round(y.at(tick.value)) + 0.5;
+    if (py < area.y - 1 || py > area.y + area.h + 1) continue;
+    if (lines) { ctx.moveTo(area.x, py); ctx.lineTo(area.x + area.w, py); }
+    ctx.fillText(tick.text, area.x - 6, py);
+  }
+  ctx.stroke();
+}
+
+function clipTo(ctx, area) {
+  ctx.beginPath();
+  ctx.rect(area.x - 1, area.y - 1, area.w + 2, area.h + 2);
+  ctx.clip();
+}
+
+function drawReferences(ctx, plot, theme) {
+  ctx.save();
+  clipTo(ctx, plot.area);
+  ctx.strokeStyle = theme.ink;
+  ctx.fillStyle = theme.ink;
+  ctx.lineWidth = 1.6;
+  const half = Math.max(2, Math.min(10, Math.abs(plot.x.at(1) - plot.x.at(0)) * 0.42));
+  for (const reference of plot.references) {
+    ctx.setLineDash(reference.kind === "line" ? [5, 4] : []);
+    ctx.beginPath();
+    reference.xs.forEach((xv, i) => {
+      const px = plot.x.at(xv);
+      const py = plot.y.at(reference.ys[i]);
+      if (reference.kind === "line") { if (i) ctx.lineTo(px, py); else ctx.moveTo(px, py); }
+      else if (reference.kind === "marks") { ctx.moveTo(px - half, py); ctx.lineTo(px + half, py); }
+      else { ctx.moveTo(px - 5, py); ctx.lineTo(px + 5, py); ctx.moveTo(px, py - 5); ctx.lineTo(px, py + 5); }
+    });
+    ctx.stroke();
+    if (reference.label && reference.xs.length) drawReferenceLabel(ctx, plot, reference, theme);
+  }
+  ctx.restore();
+}
+
+function drawReferenceLabel(ctx, plot, reference, theme) {
+  const { area } = plot;
+  ctx.font = `12px ${theme.font}`;
+  ctx.setLineDash([]);
+  const width = ctx.measureText(reference.label).width;
+  const xs = reference.xs.map(plot.x.at);
+  const ys = reference.ys.map(plot.y.at);
+  const inside = xs.map((x, i) => i).filter((i) => xs[i] >= area.x && xs[i] <= area.x + area.w && ys[i] >= area.y && ys[i] <= area.y + area.h);
+  const pick = inside.length ? inside[Math.floor(inside.length * 0.7)] : 0;
+  const px = Math.min(Math.max(xs[pick] + 6, area.x + 4), area.x + area.w - width - 6);
+  const py = Math.min(Math.max(ys[pick] - 8, area.y + 14), area.y + area.h - 6);
+  ctx.fillStyle = theme.paper;
+  ctx.globalAlpha = 0.8;
+  ctx.fillRect(px - 3, py - 12, width + 6, 16);
+  ctx.globalAlpha = 1;
+  ctx.fillStyle = theme.ink;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "alphabetic";
+  ctx.fillText(reference.label, px, py);
+}
+
+function drawMarker(ctx, shape, x, y, radius, fill, edge) {
+  ctx.beginPath();
+  if (shape === "square") ctx.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+  else if (shape === "triangle") {
+    ctx.moveTo(x, y - radius * 1.25); ctx.lineTo(x + radius * 1.15, y + radius * 0.85); ctx.lineTo(x - radius * 1.15, y + radius * 0.85); ctx.closePath();
+  } else if (shape === "diamond") {
+    ctx.moveTo(x, y - radius * 1.35); ctx.lineTo(x + radius * 1.35, y); ctx.lineTo(x, y + radius * 1.35); ctx.lineTo(x - radius * 1.35, y); ctx.closePath();
+  } else ctx.arc(x, y, radius, 0, 2 * Math.PI);
+  ctx.fillStyle = fill;
+  ctx.fill();
+  ctx.lineWidth = 1.5;
+  ctx.strokeStyle = edge;
+  ctx.stroke();
+}
+
+// A polyline through pixel pairs from row a to place b; gaps where a value is not finite.
+function tracePolyline(ctx, a, b, stride, point) {
+  let open = false;
+  const visit = (row) => {
+    const [px, py] = point(row);
+    if (!Number.isFinite(px) || !Number.isFinite(py)) { open = false; return; }
+    if (open) ctx.lineTo(clampPixel(px), clampPixel(py)); else ctx.moveTo(clampPixel(px), clampPixel(py));
+    open = true;
+  };
+  for (let row = a; row < b; row += stride) visit(row);
+  visit(b);
+}
+
+function clampPixel(p) { return p > 20000 ? 20000 : p < -20000 ? -20000 : p; }
+
+function lastFiniteRow(table, place, column) {
+  let row = Math.floor(Math.min(place, table.rows - 1));
+  while (row > 0 && !Number.isFinite(table.get(row, column))) row--;
+  return row;
+}
+
+function drawPath(ctx, plot, series, table, place, theme) {
+  const colour = theme.palette[series.colour % theme.palette.length];
+  const [cx, cy] = series.columns;
+  const stride = Math.max(1, Math.floor(table.rows / 3000));
+  const point = (row) => [plot.x.at(table.at(row, cx)), plot.y.at(table.at(row, cy))];
+  ctx.strokeStyle = colour;
+  ctx.lineJoin = "round";
+  ctx.setLineDash([]);
+  if (place < table.rows - 1) {
+    ctx.globalAlpha = 0.28;
+    ctx.lineWidth = 1.2;
+    ctx.beginPath();
+    tracePolyline(ctx, Math.floor(place), table.rows - 1, stride, point);
+    ctx.stroke();
+  }
+  const pieces = 10;
+  for (let piece = 0; piece < pieces; piece++) {
+    const a = Math.floor((place * piece) / pieces);
+    const b = piece === pieces - 1 ? place : Math.floor((place * (piece + 1)) / pieces);
+    if (b <= a) continue;
+    ctx.globalAlpha = 0.35 + (0.65 * (piece + 1)) / pieces;
+    ctx.lineWidth = 2.2;
+    ctx.beginPath();
+    tracePolyline(ctx, a, b, stride, point);
+    ctx.stroke();
+  }
+  ctx.globalAlpha = 1;
+  const end = Number.isFinite(table.at(place, cx)) ? place : lastFiniteRow(table, place, cx);
+  const [x0, y0] = point(0);
+  drawMarker(ctx, "circle", x0, y0, 3.5, theme.paper, theme.ink);
+  const [x1, y1] = point(end);
+  if (Number.isFinite(x1)) drawMarker(ctx, MARKERS[series.colour % 4], x1, y1, 6, colour, theme.paper);
+}
+
+function drawCurve(ctx, plot, column, colour, dash, table, place, width, marker, theme) {
+  const stride = Math.max(1, Math.floor(table.rows / (plot.area.w * 2)));
+  const point = (row) => [plot.x.at(table.step(row)), plot.y.at(table.at(row, column))];
+  ctx.strokeStyle = colour;
+  ctx.setLineDash(dash);
+  ctx.lineWidth = width;
+  if (place < table.rows - 1) {
+    ctx.globalAlpha = 0.3;
+    ctx.beginPath();
+    tracePolyline(ctx, Math.floor(place), table.rows - 1, stride, point);
+    ctx.stroke();
+  }
+  ctx.globalAlpha = 1;
+  ctx.beginPath();
+  tracePolyline(ctx, 0, place, stride, point);
+  ctx.stroke();
+  ctx.setLineDash([]);
+  if (!marker) return;
+  const end = Number.isFinite(table.at(place, column)) ? place : lastFiniteRow(table, place, column);
+  const [x, y] = point(end);
+  if (Number.isFinite(x) && Number.isFinite(y)) drawMarker(ctx, marker, x, y, 4.5, colour, theme.paper);
+}
+
+function drawBars(ctx, plot, series, table, place, theme, total, index) {
+  const base = plot.y.log ? plot.area.y + plot.area.h : plot.y.at(Math.max(0, plot.y.limits[0]));
+  const slot = Math.abs(plot.x.at(1) - plot.x.at(0));
+  const width = Math.max(2, Math.min(30, (slot * 0.72) / total));
+  series.columns.forEach((column, i) => {
+    const value = table.at(place, column);
+    const colour = total > 1 ? theme.palette[series.colour % theme.palette.length] : layerColour(i, series.columns.length, theme.dark);
+    const px = plot.x.at(i) + (index - (total - 1) / 2) * width;
+    const py = plot.y.at(value);
+    ctx.fillStyle = colour;
+    if (Number.isFinite(py)) {
+      const top = Math.min(Math.max(py, plot.area.y), plot.area.y + plot.area.h - 1.5);
+      ctx.fillRect(px - width / 2, top, width - (total > 1 ? 1 : 0), base - top);
+    } else {
+      ctx.font = `600 12px ${theme.font}`;
+      ctx.textAlign = "center";
+      ctx.textBaseline = "bottom";
+      ctx.fillText(value === 0 ? "0" : "×", px, base - 2);
+    }
+  });
+}
+
+// All arrows of a view share one magnification, so that their lengths compare; the longest is 80 px.
+function drawArrows(ctx, plot, arrows, table, place, theme) {
+  const shown = arrows.map((series) => {
+    const [x, y, dx, dy] = series.columns.map((c) => table.at(Math.round(place), c));
+    return { series, x0: plot.x.at(x), y0: plot.y.at(y), dx: dx * plot.x.gain, dy: dy * plot.y.gain };
+  }).filter((a) => Number.isFinite(a.x0 + a.y0 + a.dx + a.dy));
+  const longest = Math.max(...shown.map((a) => Math.hypot(a.dx, a.dy)), 1e-12);
+  const grow = longest > 240 ? 240 / longest : longest < 80 ? Math.min(80 / longest, 1e6) : 1;
+  shown.forEach((arrow) => {
+    const colour = theme.palette[arrow.series.colour % theme.palette.length];
+    const x1 = arrow.x0 + arrow.dx * grow;
+    const y1 = arrow.y0 + arrow.dy * grow;
+    if (Math.hypot(x1 - arrow.x0, y1 - arrow.y0) < 3) return;
+    const angle = Math.atan2(y1 - arrow.y0, x1 - arrow.x0);
+    ctx.strokeStyle = colour;
+    ctx.fillStyle = colour;
+    ctx.lineWidth = 2.4;
+    ctx.setLineDash(arrow.series.dashed ? [5, 3] : []);
+    ctx.beginPath();
+    ctx.moveTo(arrow.x0, arrow.y0);
+    ctx.lineTo(x1 - 7 * Math.cos(angle), y1 - 7 * Math.sin(angle));
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.beginPath();
+    ctx.moveTo(x1, y1);
+    ctx.lineTo(x1 - 10 * Math.cos(angle - 0.4), y1 - 10 * Math.sin(angle - 0.4));
+    ctx.lineTo(x1 - 10 * Math.cos(angle + 0.4), y1 - 10 * Math.sin(angle + 0.4));
+    ctx.fill();
+  });
+  placeArrowNames(ctx, plot, shown, grow, theme);
+}
+
+function placeArrowNames(ctx, plot, shown, grow, theme) {
+  const { area } = plot;
+  const taken = [];
+  ctx.font = `600 12px ${theme.font}`;
+  ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
+  for (const arrow of shown) {
+    const x1 = arrow.x0 + arrow.dx * grow;
+    const y1 = arrow.y0 + arrow.dy * grow;
+    if (Math.hypot(arrow.dx, arrow.dy) * grow < 3) continue;
+    const text = arrow.series.name;
+    const width = ctx.measureText(text).width;
+    const px = Math.min(Math.max(arrow.dx >= 0 ? x1 + 6 : x1 - width - 6, area.x + 3), area.x + area.w - width - 3);
+    let py = Math.min(Math.max(y1, area.y + 10), area.y + area.h - 10);
+    while (taken.some((t) => Math.abs(t.y - py) < 15 && px < t.x + t.w && t.x < px + width)) py += 15;
+    taken.push({ x: px, y: py, w: width });
+    ctx.fillStyle = theme.paper;
+    ctx.globalAlpha = 0.75;
+    ctx.fillRect(px - 2, py - 8, width + 4, 16);
+    ctx.globalAlpha = 1;
+    ctx.fillStyle = theme.palette[arrow.series.colour % theme.palette.length];
+    ctx.fillText(text, px, py);
+  }
+}
+
+function drawSeries(ctx, plot, table, place, theme, groups) {
+  if (!table.rows) return;
+  ctx.save();
+  clipTo(ctx, plot.area);
+  const bars = plot.series.filter((s) => s.kind === "bars");
+  const lines = plot.series.filter((s) => s.kind === "curve");
+  for (const series of plot.series) {
+    if (series.kind === "path") drawPath(ctx, plot, series, table, place, theme);
+    else if (series.kind === "curve") {
+      const colour = theme.palette[series.colour % theme.palette.length];
+      const dash = series.dashed ? [6, 4] : lines.length > 1 ? DASHES[series.colour % DASHES.length] : [];
+      drawCurve(ctx, plot, series.columns[0], colour, dash, table, place, 2, MARKERS[series.colour % 4], theme);
+    } else if (series.kind === "family") {
+      series.columns.forEach((column, i) => {
+        const colour = layerColour(series.groups[i], groups.length, theme.dark);
+        drawCurve(ctx, plot, column, colour, [], table, place, 1.4, null, theme);
+      });
+    } else if (series.kind === "bars") drawBars(ctx, plot, series, table, place, theme, bars.length, bars.indexOf(series));
+  }
+  if (plot.references.some((r) => r.kind === "marks")) drawReferences(ctx, { ...plot, references: plot.references.filter((r) => r.kind === "marks") }, theme);
+  const arrows = plot.series.filter((s) => s.kind === "arrow");
+  if (arrows.length) drawArrows(ctx, plot, arrows, table, place, theme);
+  ctx.restore();
+}

@@ -1,0 +1,476 @@
+// The stage: one picture, its playback, and the wire to the kernel.
+
+const FULL_RUN_SECONDS = 6;
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const SILENCE_MS = 4000;
+const UNANSWERED =
+  "No answer from the kernel yet. If it was restarted, run this panel's cell again; if another cell is running, wait for it.";
+
+function decodePicture(given) {
+  const raw = given || {};
+  const points = asFloats(raw.reference_points);
+  const references = (raw.references || []).map((r) => {
+    const xs = [];
+    const ys = [];
+    for (let i = 0; i < r.count; i++) { xs.push(points[2 * (r.offset + i)]); ys.push(points[2 * (r.offset + i) + 1]); }
+    return { ...r, xs, ys };
+  });
+  const table = new Table(raw.columns || 0);
+  table.append(asFloats(raw.table), asFloats(raw.steps));
+  return { picture: { series: [], groups: [], ...raw, references }, table };
+}
+
+class StageView {
+  constructor(model, root) {
+    this.model = model;
+    this.root = root;
+    this.place = 0; // row, between rows while moving
+    this.playing = false;
+    this.following = false;
+    this.speed = 1;
+    this.pending = {}; // set by hand, not yet sent
+    this.local = new Map(); // name -> value and the message that carried it, until the kernel has answered that one
+    this.seq = 0;
+    this.sentAt = new Map();
+    this.images = new Map();
+    this.dirty = { still: true, moving: true };
+    this.stats = { pictures: 0, frames: 0, rows: 0, messages: 0, latencies: [], seqShown: 0, run: 0 };
+    this.build();
+    Object.assign(this, decodePicture(this.model.get("picture")));
+    this.takeScene();
+    this.takePicture();
+    this.takeTexts();
+    this.listen();
+    this.frame = requestAnimationFrame((now) => this.tick(now));
+    this.model.send({ type: "hello" });
+  }
+
+  build() {
+    this.legend = make("div", { class: "wl-legend" });
+    this.still = make("canvas", { class: "wl-still", "aria-hidden": "true" });
+    this.moving = make("canvas", { class: "wl-moving", role: "img" });
+    this.board = make("div", { class: "wl-board" }, this.still, this.moving);
+    this.tip = make("div", { class: "wl-tip", hidden: true });
+    this.board.append(this.tip);
+    this.transport = make("div", { class: "wl-transport", role: "toolbar", "aria-label": "playback" });
+    this.notice = make("p", { class: "wl-notice", role: "alert", hidden: true });
+    this.silence = make("p", { class: "wl-notice wl-silence", role: "alert", hidden: true, text: UNANSWERED });
+    this.controlsBox = make("div", { class: "wl-left" });
+    this.sideBox = make("div", { class: "wl-right" });
+    this.summary = make("p", { class: "wl-summary", "aria-live": "polite" });
+    this.root.append(this.legend, this.board, this.transport, this.notice, this.silence,
+      make("div", { class: "wl-below" }, this.controlsBox, this.sideBox), this.summary);
+    this.root.tabIndex = 0;
+    this.root.setAttribute("data-lm-suppress-shortcuts", "true");
+    this.root.setAttribute("aria-label", `${this.model.get("title")}; space plays, arrow keys step, Home and End jump`);
+    this.root.setAttribute("role", "group");
+  }
+
+  listen() {
+    const on = (name, action) => this.model.on(name, action, this);
+    on("change:scene", () => this.takeScene());
+    on("change:picture", () => this.takePicture());
+    on("change:controls", () => this.takeControls());
+    on("change:values", () => this.controls.update(this.values()));
+    on("change:unused", () => this.controls.markUnused(this.model.get("unused")));
+    on("change:transport", () => this.takeTransport());
+    for (const name of ["reading", "questions", "notice"]) on(`change:${name}`, () => this.takeTexts());
+    on("msg:custom", (message, buffers) => this.takeMessage(message, buffers));
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.resizer = new ResizeObserver(() => this.redrawAll());
+    this.resizer.observe(this.board);
+    this.themeWatch = new MutationObserver(() => this.redrawAll());
+    this.themeWatch.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+    this.moving.addEventListener("pointerdown", (event) => this.grabPad(event));
+    this.moving.addEventListener("pointermove", (event) => this.hover(event));
+    this.moving.addEventListener("pointerleave", () => { this.tip.hidden = true; });
+  }
+
+  close() {
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.silenceTimer);
+    this.resizer.disconnect();
+    this.themeWatch.disconnect();
+    this.model.off(null, null, this);
+  }
+
+  // ---- what the kernel says -------------------------------------------------------------------------------------
+
+  takeScene() {
+    this.scene = { views: [], widths: [1], heights: [1], height: 440, ...this.model.get("scene") };
+    this.images.clear();
+    for (const view of this.scene.views) {
+      if (!view.png || !view.png.byteLength) continue;
+      createImageBitmap(new Blob([view.png], { type: "image/png" })).then((bitmap) => {
+        this.images.set(view.name, bitmap);
+        this.redrawAll();
+      });
+    }
+    this.board.style.height = `${this.scene.height}px`;
+    this.takeControls();
+    this.takeTransport();
+    this.redrawAll();
+  }
+
+  takePicture() {
+    const raw = this.model.get("picture");
+    const before = this.stats.pictures ? this.table.rows - 1 : 0;
+    const atEnd = this.place >= before - 1e-6;
+    const share = before > 0 ? this.place / before : 1;
+    Object.assign(this, decodePicture(raw));
+    this.stats.run = this.picture.run ?? 0;
+    this.following = Boolean(this.picture.follow);
+    const end = Math.max(0, this.table.rows - 1);
+    this.place = this.playing || !atEnd ? Math.min(end, share * end) : end;
+    this.stats.rows = this.table.rows;
+    this.answered(this.picture.seq);
+    this.fresh = true;
+    this.redrawAll();
+    this.updateLegend();
+  }
+
+  takeMessage(message, buffers) {
+    if (message.type === "rows") {
+      if (message.run !== this.picture.run || !this.table || message.columns !== this.table.columns) return;
+      const skip = this.table.rows - message.from;
+      if (skip < 0) { this.model.send({ type: "hello" }); return; }
+      const steps = asFloats(buffers[1]);
+      if (skip >= steps.length) return;
+      this.table.append(asFloats(buffers[0]).subarray(skip * message.columns), steps.subarray(skip));
+      this.stats.rows = this.table.rows;
+      this.stats.messages += 1;
+      this.following = this.following || this.table.rows <= steps.length;
+      this.limitsStale = true;
+      this.dirty.moving = true;
+    }
+    if (message.type === "ack") this.answered(message.seq);
+  }
+
+  answered(seq) {
+    if (seq === undefined || seq === null) return;
+    if (this.sentAt.has(seq)) this.arrived = { seq, sent: this.sentAt.get(seq) };
+    for (const key of [...this.sentAt.keys()]) if (key <= seq) this.sentAt.delete(key);
+    for (const [name, entry] of [...this.local]) if (entry.seq <= seq) this.local.delete(name);
+    this.controls.update(this.values());
+    this.stats.seqShown = Math.max(this.stats.seqShown, seq);
+    if (!this.sentAt.size) { clearTimeout(this.silenceTimer); this.silenceTimer = null; this.silence.hidden = true; }
+  }
+
+  takeControls() {
+    if (this.controls && JSON.stringify(this.model.get("controls")) === this.controlsText) return;
+    this.controlsText = JSON.stringify(this.model.get("controls"));
+    this.controls = buildControls(this.model.get("controls"), (name, value) => this.set(name, value));
+    this.chosen = Object.fromEntries(this.model.get("controls").filter((c) => c.kind === "choice").map((c) => [c.name, true]));
+    this.controls.update(this.values());
+    this.controls.markUnused(this.model.get("unused"));
+    this.controlsBox.replaceChildren(this.controls.node);
+  }
+
+  takeTexts() {
+    const notice = this.model.get("notice");
+    this.notice.hidden = !notice.text;
+    this.notice.textContent = notice.text || "";
+    this.notice.className = `wl-notice wl-${notice.kind || "info"}`;
+    const questions = this.model.get("questions");
+    const held = this.sideBox.contains(document.activeElement) && document.activeElement.closest(".wl-question");
+    this.sideBox.querySelectorAll(".wl-reading, .wl-nothing").forEach((n) => n.remove());
+    const reading = buildReading(this.model.get("reading"));
+    this.sideBox.append(reading);
+    const text = JSON.stringify(questions);
+    if (text !== this.questionsText && !(held && this.questionsText === text)) {
+      this.questionsText = text;
+      this.sideBox.querySelectorAll(".wl-questions").forEach((n) => n.remove());
+      if (questions.length) {
+        this.sideBox.prepend(make("div", { class: "wl-questions" }, make("h4", { text: "Predict first" }),
+          ...questions.map((q) => buildQuestion(q, (id, value) => this.send({ type: "predict", id, value })))));
+      }
+    }
+    this.root.classList.toggle("wl-no-side", !questions.length && !this.model.get("reading").length);
+  }
+
+  // ---- what the learner does ------------------------------------------------------------------------------------
+
+  set(name, value) {
+    this.pending[name] = value;
+    this.local.set(name, { value, seq: Infinity });
+  }
+
+  // What the controls show: the kernel's values, but the learner's own where the kernel has not answered yet.
+  values() {
+    const values = { ...this.model.get("values") };
+    for (const [name, entry] of this.local) if (typeof entry.value !== "string" || name in this.chosen) values[name] = entry.value;
+    return values;
+  }
+
+  flush() {
+    if (!Object.keys(this.pending).length) return;
+    const values = this.pending;
+    this.pending = {};
+    this.send({ type: "set", values });
+    for (const name of Object.keys(values)) this.local.get(name).seq = this.seq;
+  }
+
+  send(message) {
+    this.seq += 1;
+    this.sentAt.set(this.seq, performance.now());
+    this.model.send({ ...message, seq: this.seq });
+    if (!this.silenceTimer) this.silenceTimer = setTimeout(() => { this.silence.hidden = false; }, SILENCE_MS);
+  }
+
+  command(name) { this.send({ type: "command", name }); }
+
+  takeTransport() {
+    const state = this.model.get("transport");
+    const key = JSON.stringify(state);
+    if (key === this.transportText) return;
+    this.transportText = key;
+    const button = (label, name, action, options = {}) => make("button", {
+      type: "button", text: label, "data-action": name, title: options.title || name, "aria-label": options.title || name,
+      disabled: options.disabled || false, onclick: action, ...OWN_KEYS,
+    });
+    const nodes = [];
+    if (state.live) {
+      const running = state.state === "running";
+      const begun = running || state.state === "paused";
+      const over = ["finished", "diverged", "stopped"].includes(state.state);
+      nodes.push(
+        button(running ? "❚❚ Pause" : begun ? "▶ Continue" : "▶ Start", running ? "pause" : "start",
+          () => this.command(running ? "pause" : "start"), { title: running ? "Pause training" : "Start training", disabled: over }),
+        button("Step", "step", () => this.command("step"), { title: "One update", disabled: running || over }),
+        button("■ Stop", "stop", () => this.command("stop"), { title: "Stop training", disabled: !begun }),
+        button("↺ Reset", "reset", () => this.command("reset"), { title: "Same weights again, from the start" }),
+        button("New seed", "new_seed", () => this.command("new_seed"), { title: "Other initial weights, from the start" }),
+        make("span", { class: "wl-state", text: state.text || state.state }));
+    }
+    this.playButton = button("▶", "play", () => this.togglePlay(), { title: "Play or pause the animation" });
+    this.scrub = make("input", { type: "range", min: 0, max: 1, step: "any", class: "wl-scrub", "aria-label": "step shown", ...OWN_KEYS });
+    this.scrub.addEventListener("input", () => { this.playing = false; this.jump(Number(this.scrub.value)); });
+    this.stepText = make("output", { class: "wl-step" });
+    const speed = make("select", { "aria-label": "playback speed", "data-action": "speed", ...OWN_KEYS },
+      ...SPEEDS.map((s) => make("option", { value: s, text: `${s}×` })));
+    speed.value = String(this.speed);
+    speed.addEventListener("change", () => { this.speed = Number(speed.value); });
+    const replay = make("span", { class: "wl-replay" }, this.playButton,
+      button("❙◀", "back", () => this.nudge(-1), { title: "One step back" }), button("▶❙", "forward", () => this.nudge(1), { title: "One step forward" }),
+      this.scrub, this.stepText, speed);
+    nodes.push(replay);
+    this.replay = replay;
+    const focused = this.transport.contains(document.activeElement) ? document.activeElement.dataset.action : null;
+    this.transport.replaceChildren(...nodes);
+    if (focused) {
+      const again = this.transport.querySelector(`[data-action=${focused === "start" ? "pause" : focused === "pause" ? "start" : focused}]`);
+      if (again && !again.disabled) again.focus();
+    }
+    this.dirty.moving = true;
+  }
+
+  togglePlay() {
+    const end = this.table.rows - 1;
+    if (!this.playing && this.place >= end - 1e-6) this.place = 0;
+    this.playing = !this.playing;
+    this.following = false;
+    this.dirty.moving = true;
+  }
+
+  nudge(by) { this.playing = false; this.jump(Math.round(this.place) + by); }
+
+  jump(row) {
+    const end = Math.max(0, this.table.rows - 1);
+    this.place = Math.min(end, Math.max(0, row));
+    this.following = this.model.get("transport").live && this.place >= end;
+    this.dirty.moving = true;
+  }
+
+  key(event) {
+    if (event.target !== this.root || event.ctrlKey || event.metaKey || event.altKey) return;
+    const actions = {
+      " ": () => this.togglePlay(), ArrowLeft: () => this.nudge(-1), ArrowRight: () => this.nudge(1),
+      Home: () => { this.playing = false; this.jump(0); }, End: () => { this.playing = false; this.jump(Infinity); },
+    };
+    if (!actions[event.key]) return;
+    event.preventDefault();
+    event.stopPropagation();
+    actions[event.key]();
+  }
+
+  plotAt(event) {
+    const box = this.board.getBoundingClientRect();
+    const x = event.clientX - box.left;
+    const y = event.clientY - box.top;
+    const plot = (this.plots || []).find((p) => x >= p.area.x && x <= p.area.x + p.area.w && y >= p.area.y && y <= p.area.y + p.area.h);
+    return { plot, x, y };
+  }
+
+  grabPad(event) {
+    const { plot } = this.plotAt(event);
+    if (!plot || !plot.view.pad) return;
+    const [across, up] = plot.view.pad;
+    const { area } = plot;
+    const move = (e) => {
+      const box = this.board.getBoundingClientRect();
+      const x = Math.min(Math.max(e.clientX - box.left, area.x), area.x + area.w);
+      const y = Math.min(Math.max(e.clientY - box.top, area.y), area.y + area.h);
+      this.set(across, plot.x.value(x));
+      this.set(up, plot.y.value(y));
+      this.dirty.moving = true;
+      e.preventDefault();
+    };
+    this.moving.setPointerCapture(event.pointerId);
+    this.moving.addEventListener("pointermove", move);
+    this.moving.addEventListener("pointerup", () => this.moving.removeEventListener("pointermove", move), { once: true });
+    this.moving.addEventListener("pointercancel", () => this.moving.removeEventListener("pointermove", move), { once: true });
+    move(event);
+  }
+
+  hover(event) {
+    const { plot, x, y } = this.plotAt(event);
+    const curves = plot ? plot.series.filter((s) => s.kind === "curve") : [];
+    this.tip.hidden = true;
+    if (!plot || !this.table.rows) return;
+    const lines = [];
+    if (curves.length) {
+      const step = plot.x.value(x);
+      let row = 0;
+      while (row < this.table.rows - 1 && this.table.steps[row + 1] <= step) row++;
+      lines.push(`step ${Math.round(this.table.steps[row])}`);
+      curves.slice(0, 6).forEach((s) => lines.push(`${s.name}: ${shortNumber(this.table.get(row, s.columns[0]))}`));
+    } else if (plot.bars) {
+      const i = Math.round(plot.x.value(x));
+      const bars = plot.series.filter((s) => s.kind === "bars" && i >= 0 && i < s.columns.length);
+      bars.forEach((s) => lines.push(`${plot.view.x.ticks[i] ?? i}: ${shortNumber(this.table.at(this.place, s.columns[i]))}`));
+      plot.references.filter((r) => r.kind === "marks" || r.xs.length > i).forEach((r) => {
+        const at = r.xs.findIndex((v) => Math.round(v) === i);
+        if (at >= 0) lines.push(`${r.name}: ${shortNumber(r.ys[at])}`);
+      });
+    } else lines.push(`(${shortNumber(plot.x.value(x))}, ${shortNumber(plot.y.value(y))})`);
+    if (!lines.length) return;
+    this.tip.replaceChildren(...lines.map((text) => make("div", { text })));
+    this.tip.hidden = false;
+    this.tip.style.left = `${Math.min(x + 14, this.board.clientWidth - this.tip.offsetWidth - 4)}px`;
+    this.tip.style.top = `${Math.max(y - 14 - this.tip.offsetHeight, 4)}px`;
+  }
+
+  // ---- time -----------------------------------------------------------------------------------------------------
+
+  tick(now) {
+    this.frame = requestAnimationFrame((next) => this.tick(next));
+    const passed = Math.min(0.1, (now - (this.last || now)) / 1000);
+    this.last = now;
+    this.flush();
+    const end = Math.max(0, this.table.rows - 1);
+    const before = this.place;
+    if (this.following) this.place += (end - this.place) * Math.min(1, passed / 0.05);
+    if (this.following && end - this.place < 0.02) this.place = end;
+    if (this.playing) {
+      this.place = Math.min(end, this.place + (passed * this.speed * end) / FULL_RUN_SECONDS);
+      if (this.place >= end) this.playing = false;
+      this.dirty.moving = true;
+    }
+    if (this.place !== before) this.dirty.moving = true;
+    if (this.limitsStale && now - (this.limitsAt || 0) > 200) {
+      this.limitsStale = false;
+      this.limitsAt = now;
+      this.dirty.still = true;
+    }
+    if (this.dirty.still) this.drawStill();
+    if (this.dirty.moving) this.drawMoving(now);
+  }
+
+  redrawAll() { this.dirty.still = true; this.dirty.moving = true; }
+
+  fit(canvas) {
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.max(50, this.board.clientWidth);
+    const height = Math.max(50, this.board.clientHeight);
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const ctx = canvas.getContext("2d");
+    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    ctx.clearRect(0, 0, width, height);
+    return { ctx, width, height };
+  }
+
+  cellBox(cell, width, height) {
+    const place = (sizes, from, count, whole) => {
+      const total = sizes.reduce((a, b) => a + b, 0);
+      const start = sizes.slice(0, from).reduce((a, b) => a + b, 0);
+      const span = sizes.slice(from, from + count).reduce((a, b) => a + b, 0);
+      return [(start / total) * whole, (span / total) * whole];
+    };
+    const [x, w] = place(this.scene.widths, cell[0], cell[2], width);
+    const [y, h] = place(this.scene.heights, cell[1], cell[3], height);
+    return { x, y, w, h };
+  }
+
+  drawStill() {
+    if (!this.board.clientWidth) return; // hidden page: drawn when it shows
+    this.dirty.still = false;
+    this.dirty.moving = true;
+    this.theme = readTheme(this.root);
+    const { ctx, width, height } = this.fit(this.still);
+    this.plots = this.scene.views.map((view) => layoutView(view, this.cellBox(view.cell, width, height), this.picture, this.table));
+    for (const plot of this.plots) drawAxes(ctx, plot, this.theme, this.images.get(plot.view.name));
+    const dark = this.theme.dark;
+    if (dark !== this.legendDark) { this.legendDark = dark; this.updateLegend(); }
+  }
+
+  updateLegend() {
+    if (!this.theme) return;
+    const items = buildLegend(this.picture, this.theme);
+    this.legend.replaceChildren(...items);
+  }
+
+  drawMoving(now) {
+    if (!this.plots) return;
+    this.dirty.moving = false;
+    const { ctx } = this.fit(this.moving);
+    for (const plot of this.plots) {
+      drawSeries(ctx, plot, this.table, this.place, this.theme, this.picture.groups);
+      if (plot.view.pad) this.drawPad(ctx, plot);
+    }
+    this.stats.frames += 1;
+    if (this.fresh) { this.fresh = false; this.stats.pictures += 1; }
+    if (this.arrived) {
+      this.stats.latencies.push(performance.now() - this.arrived.sent);
+      this.arrived = null;
+    }
+    if (this.scrub) {
+      this.replay.hidden = this.table.rows < 2 && !this.model.get("transport").live;
+      this.scrub.max = Math.max(1, this.table.rows - 1);
+      if (document.activeElement !== this.scrub || this.playing || this.following) this.scrub.value = this.place;
+      const step = Math.round(this.table.step(this.place));
+      this.stepText.textContent = `step ${step}`;
+      this.playButton.textContent = this.playing ? "❚❚" : "▶";
+    }
+    if (now - (this.spokenAt || 0) > 1000 || !this.playing) this.speak(now);
+  }
+
+  drawPad(ctx, plot) {
+    const values = this.values();
+    const x = plot.x.at(values[plot.view.pad[0]]);
+    const y = plot.y.at(values[plot.view.pad[1]]);
+    if (!Number.isFinite(x + y)) return;
+    drawMarker(ctx, "circle", x, y, 8, this.theme.palette[1], this.theme.paper);
+    drawMarker(ctx, "circle", x, y, 2.5, this.theme.paper, this.theme.paper);
+  }
+
+  speak(now) {
+    this.spokenAt = now;
+    const text = this.picture.summary || "";
+    if (text === this.summary.textContent) return;
+    this.summary.textContent = text;
+    this.moving.setAttribute("aria-label", text || this.model.get("title"));
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const root = make("div", { class: "weightlab" });
+    el.append(root);
+    const stage = new StageView(model, root);
+    root.weightlab = stage; // for the console and the browser tests
+    return () => stage.close();
+  },
+};

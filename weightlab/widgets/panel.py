@@ -1,0 +1,225 @@
+"""What all panels share: controls, one experiment, one picture, the reading beside it, and predictions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+from weakref import WeakSet
+
+from IPython import get_ipython
+
+from weightlab.pictures import Picture
+from weightlab.plots import Still, still
+from weightlab.validate import choose
+from weightlab.widgets.controls import AskedQuestion, Choice, Control, Question, Toggle
+from weightlab.widgets.live import Mail, Worker
+from weightlab.widgets.stage import Stage
+
+Row = dict[str, str]
+
+
+def row(label: str, theory: str, measured: str) -> Row:
+    """One line of the reading: what theory says beside what was measured."""
+    return {"label": label, "theory": theory, "measured": measured, "verdict": ""}
+
+
+def verdict(text: str) -> Row:
+    """The reading's last line, in words."""
+    return {"label": "", "theory": "", "measured": "", "verdict": text}
+
+
+def _cell_and_execution() -> tuple[str | None, str | None]:
+    """The notebook cell that is running now, and this run of it; None outside a notebook that names its cells."""
+    shell = get_ipython()
+    parent = shell.get_parent() if shell is not None and hasattr(shell, "get_parent") else {}
+    return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
+
+
+class Panel(Stage):
+    """A picture with controls in a notebook.
+
+    Subclasses say what the controls are and implement `_prepare` (validate) and `_apply` (compute and show). Widget
+    callbacks only post to the worker; `set` does the same work synchronously for cells and tests.
+    """
+
+    _open: ClassVar[WeakSet[Panel]] = WeakSet()  # so that a cell run again can close what it made before
+
+    def __init__(
+        self,
+        controls: Sequence[Control],
+        values: Mapping[str, Any],
+        *,
+        title: str,
+        questions: Sequence[Question] = (),
+        height: int = 440,
+    ) -> None:
+        super().__init__(title=title, height=height)
+        self._close_earlier()
+        self._lock = threading.RLock()
+        self._controls = {control.name: control for control in controls}
+        self._asked = [AskedQuestion(question) for question in questions]
+        self._worker = Worker(self._handle, self._advance, self._failed, name=f"weightlab {type(self).__name__}")
+        self.experiment: Any = None
+        self.record: Any = None
+        self.on_msg(self._receive)
+        with self.hold_sync():
+            self.controls = [control.spec() for control in controls]
+            self._apply(self._checked(dict(values)), None)
+
+    # ---- what subclasses say -------------------------------------------------------------------------------------
+
+    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+        """Compute for these values and publish; raise ValueError or TypeError, changing nothing, if they are bad."""
+        raise NotImplementedError
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        """Names of controls that have no effect on what is now chosen."""
+        return []
+
+    def _advance(self) -> bool:
+        """A slice of a running job, for panels that train."""
+        return False
+
+    def _command(self, name: str) -> None:
+        """Start, Stop and the like, for panels that train."""
+        raise ValueError(f"this panel has no command {name!r}")
+
+    # ---- for cells and tests -------------------------------------------------------------------------------------
+
+    def set(self, **values: Any) -> Any:
+        """Change settings as the controls do, and wait; returns the new record. Raises on bad input."""
+        with self._lock:
+            for name in values:
+                choose("setting", name, self._controls)
+            self._apply(self._checked({**self.values, **values}), None)
+            return self.record
+
+    def predict(self, number: int, answer: float | str) -> None:
+        """Answer question `number` (from 1) as the learner does on the panel."""
+        if not 1 <= number <= len(self._asked):
+            raise ValueError(f"question {number} does not exist: this panel asks {len(self._asked)}")
+        with self._lock:
+            self._asked[number - 1].predict(answer)
+            self._measure_questions()
+
+    @property
+    def predictions(self) -> list[AskedQuestion]:
+        """The questions with predictions and measurements so far."""
+        return list(self._asked)
+
+    def still(self) -> Still:
+        """The present picture as a static figure with alt text."""
+        assert self._shown is not None
+        return still(self._shown, title=self.title)
+
+    def close(self) -> None:
+        """End the worker and free the widget; what was measured stays readable in `record`."""
+        self._worker.close()
+        self._open.discard(self)
+        super().close()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.values.items())
+        return f"{type(self).__name__}({shown})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        picture = self.still()
+        return {**data, "image/png": picture.png_text}, {**metadata, "image/png": {"alt": picture.alt}}
+
+    # ---- the wire ------------------------------------------------------------------------------------------------
+
+    def _receive(self, _widget: Any, content: Mail, _buffers: Any) -> None:
+        if content.get("type") in {"hello", "set", "command", "predict"}:
+            self._worker.post(content)
+
+    def _handle(self, mail: Mail) -> None:
+        with self._lock:
+            seq = mail.get("seq")
+            kind = mail["type"]
+            if kind == "set":
+                self._apply(self._checked({**self.values, **mail["values"]}), seq)
+            elif kind == "command":
+                self._command(mail["name"])
+            elif kind == "predict":
+                self._predicted(int(mail["id"]), mail["value"])
+            elif kind == "hello":
+                self._greet()
+            self.send({"type": "ack", "seq": seq})
+
+    def _greet(self) -> None:
+        """A page has opened or reloaded; traits hold everything, unless a subclass has sent rows besides."""
+
+    def _failed(self, error: Exception, mail: Mail | None) -> None:
+        """Say it on the panel; the last good picture and values stay."""
+        known = isinstance(error, ValueError | TypeError)
+        text = str(error) if known else f"{type(error).__name__}: {error}. The last picture stays; change a setting."
+        self.notice = {"kind": "error", "text": text}
+        self.send({"type": "ack", "seq": mail.get("seq") if mail else None})
+
+    def _predicted(self, number: int, answer: str) -> None:
+        asked = self._asked[number]
+        try:
+            asked.predict(answer)
+            asked.problem = ""
+        except ValueError as error:
+            asked.problem = str(error)
+        self._measure_questions()
+
+    def _measure_questions(self) -> None:
+        for asked in self._asked:
+            if asked.prediction is not None and asked.measured is None:
+                asked.measured = asked.question.measure(self)
+        self.questions = [asked.spec(i) for i, asked in enumerate(self._asked)]
+
+    def _publish(
+        self, values: dict[str, Any], picture: Picture, reading: list[Row], seq: int | None, notice: Row | None = None
+    ) -> None:
+        """Show a new picture, its values and its reading in one message."""
+        with self.hold_sync():
+            self.values = values
+            self.unused = self._unused(values)
+            self.reading = reading
+            self.notice = notice or {}
+            self.show(picture, seq=seq)
+            self._measure_questions()
+
+    def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Choices must be among their options; text typed into a number's box must be a number."""
+        for name, value in values.items():
+            control = self._controls[name]
+            if isinstance(control, Choice):
+                choose(control.label.lower(), value, [option for option, _ in control.options])
+            elif isinstance(control, Toggle):
+                values[name] = bool(value)
+            elif isinstance(value, str):
+                values[name] = _number_from_text(control.label, value, control.positions)
+        return values
+
+    def _close_earlier(self) -> None:
+        self._cell, self._execution = _cell_and_execution()
+        if self._cell is not None:
+            for panel in list(self._open):
+                if panel._cell == self._cell and panel._execution != self._execution:
+                    panel.close()
+        self._open.add(self)
+
+
+def _number_from_text(label: str, text: str, positions: tuple[float, ...]) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"{label} must be a number, got {text!r}; write for example {positions[len(positions) // 2]:g}"
+        ) from None
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+def guarded(measure: Callable[[Any], float | str | None]) -> Callable[[Any], float | str | None]:
+    """A measurement that answers None while the panel has no record yet."""
+    return lambda panel: None if panel.record is None else measure(panel)

@@ -1,0 +1,363 @@
+"""A real network in training: start, pause, step, stop, and settings that act while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from weightlab.activations import ACTIVATIONS
+from weightlab.experiments import TrainingExperiment
+from weightlab.initializers import INITIALIZERS, initialization
+from weightlab.models import model
+from weightlab.pictures import Axis, Picture, Reference, Series, View
+from weightlab.training import Training
+from weightlab.update_rules import UPDATE_RULES, optimizer
+from weightlab.validate import choose
+from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
+from weightlab.widgets.panel import Panel, Row, row, verdict
+
+MESSAGES_PER_SECOND = 30
+BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
+LIVE = ("learning_rate", "momentum", "pace")  # settings that act on the run that is going on
+PACES = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 250.0, 500.0, 1000.0)
+LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
+ACTIVATION_OPTIONS = tuple((name, entry.label) for name, entry in ACTIVATIONS.items())
+INITIALIZER_OPTIONS = tuple((name, entry.label) for name, entry in INITIALIZERS.items())
+DATASET_OPTIONS = (("digits", "digits (real)"), ("breast_cancer", "breast cancer (real)"), ("moons", "moons"), ("spirals", "spirals"))
+
+
+def training_controls() -> list[Control]:
+    """The controls of the panel; learning rate, momentum and pace act at once, the others begin a new run."""
+    return [
+        Slider("learning_rate", "Learning rate η", LEARNING_RATES, "acts while it runs"),
+        Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), "acts while it runs"),
+        Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"),
+        Choice("rule", "Update rule", tuple((n, UPDATE_RULES[n].label) for n in ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw"))),
+        Choice("activation", "Activation", ACTIVATION_OPTIONS, "begins a new run"),
+        Choice("initializer", "Initialization", INITIALIZER_OPTIONS, "begins a new run"),
+        Slider("depth", "Hidden layers", tuple(range(1, 31)), "begins a new run"),
+        Slider("width", "Units a layer", (2, 4, 8, 16, 32, 48, 64, 96, 128), "begins a new run"),
+        Slider("batch_size", "Batch size", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), "begins a new run"),
+        Choice("dataset", "Data", DATASET_OPTIONS, "begins a new run"),
+        Toggle("batch_norm", "Batch normalization"),
+        Toggle("residual", "Residual connections"),
+    ]
+
+
+DEFAULTS: dict[str, Any] = {
+    "learning_rate": 0.05, "momentum": 0.9, "pace": 60.0, "rule": "gradient_descent", "activation": "tanh",
+    "initializer": "xavier_normal", "depth": 8, "width": 32, "batch_size": 64, "dataset": "digits",
+    "batch_norm": False, "residual": False,
+}
+
+
+class TrainingPanel(Panel):
+    """Trains in the panel's worker thread and draws at most 30 times a second; `run()` trains in the calling thread.
+
+    controls: names of the controls to show, all by default. steps: length of a run. seed: of weights and batches; New
+    seed counts it up. device: where to train. Values of all settings (learning_rate, depth, …) may be given by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        controls: Sequence[str] | None = None,
+        steps: int = 1000,
+        seed: int = 0,
+        device: str = "cpu",
+        questions: Sequence[Question] = (),
+        title: str = "Training",
+        **values: Any,
+    ) -> None:
+        for name in values:
+            choose("setting", name, DEFAULTS)
+        everything = training_controls()
+        for name in controls or ():
+            choose("control", name, [control.name for control in everything])
+        shown = [control for control in everything if controls is None or control.name in controls]
+        self._hidden = {**DEFAULTS, **values}
+        self._steps, self._seed, self._device = steps, seed, device
+        self._training: Training | None = None
+        self._state = "idle"
+        self._next_message = self._last = self._debt = 0.0
+        visible = {control.name: self._hidden[control.name] for control in shown}
+        super().__init__(shown, visible, title=title, questions=questions, height=520)
+
+    # ---- settings ------------------------------------------------------------------------------------------------
+
+    def _build(self, values: dict[str, Any]) -> TrainingExperiment:
+        full = {**self._hidden, **values}
+        rule = full["rule"]
+        settings = {"learning_rate": full["learning_rate"]}
+        if "momentum" in UPDATE_RULES[rule].defaults and rule != "rmsprop":
+            settings["momentum"] = full["momentum"]
+        return TrainingExperiment(
+            model=model(
+                "mlp", depth=int(full["depth"]), width=int(full["width"]), activation=full["activation"],
+                batch_norm=full["batch_norm"], residual=full["residual"],
+            ),
+            dataset=full["dataset"],
+            optimizer=optimizer(rule, **settings),
+            initialization=initialization(full["initializer"]),
+            batch_size=int(full["batch_size"]),
+            steps=self._steps,
+            seed=self._seed,
+            device=self._device,
+        )
+
+    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+        changed = {name for name, value in values.items() if self.values.get(name) != value}
+        experiment = self._build(values)  # refuses bad values before anything changes
+        if self._training is not None and changed <= set(LIVE):
+            if changed & {"learning_rate", "momentum"}:
+                names = set(experiment.optimizer.settings) & changed
+                self._training.change(**{name: values[name] for name in names})
+            self.values = values
+            self.notice = {}
+            self._tell_reading()
+            return
+        self._begin(experiment, values, seq)
+
+    def _begin(self, experiment: TrainingExperiment, values: dict[str, Any], seq: int | None) -> None:
+        training = Training(experiment)
+        interrupted = self._state in {"running", "paused"} and values != self.values
+        self._training, self.experiment, self.record = training, experiment, None
+        self._film = Film(training)
+        self._state, self._debt = "idle", 0.0
+        self._run += 1
+        notice = {"kind": "info", "text": "This setting needs new weights: the run starts again."} if interrupted else None
+        self._publish(values, self._film.picture(self._steps), self._rows(), seq, notice)
+        self._tell()
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        takes = UPDATE_RULES[{**self._hidden, **values}["rule"]].defaults
+        return [] if "momentum" in takes and values.get("rule") != "rmsprop" else ["momentum"]
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    def _command(self, name: str) -> None:
+        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
+        if name in {"reset", "new_seed"}:
+            self._seed += name == "new_seed"
+            self._begin(self._build(self.values), self.values, None)
+            return
+        over = self._state in {"finished", "diverged", "stopped"}
+        if name == "start" and not over:
+            self._state, self._next_message, self._last = "running", 0.0, time.perf_counter()
+        elif name == "pause" and self._state == "running":
+            self._state = "paused"
+        elif name == "step" and not over:
+            self._state = "paused"
+            self._one_step()
+            self._send_rows()
+        elif name == "stop" and self._state in {"running", "paused"}:
+            self._state = "stopped"
+            self._finish()
+        self._tell()
+
+    def run(self, steps: int | None = None) -> Any:
+        """Train to the end (or `steps` more) in this thread and return the TrainingRecord; what CI and cells use."""
+        with self._lock:
+            assert self._training is not None
+            if self._state in {"finished", "diverged", "stopped"}:
+                self._begin(self._build(self.values), self.values, None)
+            done = 0
+            while self._training.status is None and (steps is None or done < steps):
+                self._one_step()
+                done += 1
+                if done % 200 == 0:
+                    self._film.take()
+            self._state = self._ended() or "paused"
+            self._finish()
+            self.show(self._film.picture(self._steps))
+            self._tell()
+            return self.record
+
+    # ---- the worker's slices -------------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        with self._lock:
+            if self._state != "running":
+                return False
+            now = time.perf_counter()
+            pace = float(self.values.get("pace", self._hidden["pace"]))
+            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
+            self._last = now
+            deadline = now + 1 / MESSAGES_PER_SECOND
+            while self._debt >= 1 and not self._worker.has_mail and time.perf_counter() < deadline:
+                self._debt -= 1
+                if not self._one_step():
+                    break
+            if time.perf_counter() >= self._next_message:
+                self._next_message = time.perf_counter() + 1 / MESSAGES_PER_SECOND
+                self._send_rows()
+            if self._ended():
+                self._finish()
+                self._tell()
+                return False
+        if self._debt < 1:
+            self._worker.wait_for_mail(min((1 - self._debt) / pace, 1 / MESSAGES_PER_SECOND))
+        return True
+
+    def _one_step(self) -> bool:
+        assert self._training is not None
+        going_on = self._training.step()
+        self._state = self._ended() or self._state
+        return going_on
+
+    def _ended(self) -> str | None:
+        assert self._training is not None
+        status = self._training.status
+        return None if status is None else status.kind
+
+    def _finish(self) -> None:
+        """The run has ended or rests: keep its record and say how it went."""
+        assert self._training is not None
+        if self._state == "stopped":
+            self._training.stop()
+        self._send_rows()
+        self.record = self._training.record()
+        self._tell_reading()
+        self._measure_questions()
+
+    # ---- what the learner sees -----------------------------------------------------------------------------------
+
+    def _send_rows(self) -> None:
+        first = self._film.rows
+        table, steps = self._film.take(BYTES_PER_MESSAGE)
+        if len(steps):
+            self.append_rows(table, steps, first)
+
+    def _greet(self) -> None:
+        """A page that opens or reloads gets all rows so far, not only those sent from now on."""
+        with self.hold_sync():
+            self.show(self._film.picture(self._steps), follow=self._state == "running")
+            self._tell()
+
+    def _tell(self) -> None:
+        assert self._training is not None
+        text = {"idle": "ready", "running": "training", "paused": "paused"}.get(self._state, self._state)
+        self.transport = {"live": True, "state": self._state, "text": text}
+
+    def _tell_reading(self) -> None:
+        self.reading = self._rows()
+
+    def _rows(self) -> list[Row]:
+        assert self._training is not None
+        film, status = self._film, self._training.status
+        norms = film.gradient_norms
+        rows = [row("gradient, first layer : last hidden layer", "", f"{norms[0] / norms[-2]:.2g}" if norms[-2] else "0 : 0")]
+        if film.validated is not None:
+            rows.append(row("validation accuracy", "", f"{film.validated:.1%} after {film.validated_at} updates"))
+        rows.append(verdict(status.message if status is not None else f"{self._training.steps_done} updates so far"))
+        return rows
+
+
+class Film:
+    """What the stage has of a run: some of its steps as rows of one table, in the order of the picture's series.
+
+    Row t shows the network before update t: loss and gradients there, the size of each layer's activations, and how
+    far the kept weights have moved. The first row is measured on a network of the same seed that is thrown away.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self.layers = training.layers
+        self._origin = training.record().weight_paths[0].numpy().astype(np.float32)
+        self._seen = 0
+        self._weights = self._origin[None]
+        self._validation_loss = np.float32(np.nan)
+        self.validated: float | None = None
+        self.validated_at = 0
+        trial = Training(training.experiment)
+        trial.step()
+        table, steps = self._table(trial.since(0))
+        self._tables, self._steps = [table[:1]], [steps[:1]]
+        self._weights, self.rows = self._origin[None], 1
+        self.start = table[0]
+
+    def take(self, most_bytes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (rows, columns) and step numbers that are new; thinned to `most_bytes`, the newest always among them."""
+        news = self._training.since(self._seen)
+        table, steps = self._table(news)
+        self._seen += len(steps)
+        table, steps = (table[1:], steps[1:]) if len(steps) and steps[0] == 0 else (table, steps)
+        if most_bytes is not None and len(steps):
+            most = max(1, most_bytes // (4 * (table.shape[1] + 1)))
+            chosen = np.unique(np.linspace(len(steps) - 1, 0, min(most, len(steps))).round().astype(int))
+            table, steps = table[chosen], steps[chosen]
+        if len(steps):
+            self._tables.append(table)
+            self._steps.append(steps)
+            self.rows += len(steps)
+        return table, steps
+
+    def _table(self, news: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        steps = news["steps"].astype(np.float32)
+        after = news["weight_paths"].reshape(len(steps), *self._origin.shape)
+        before = np.concatenate([self._weights, after])[: len(steps)]
+        if len(steps):
+            self._weights = after[-1:]
+        validation = np.full(len(steps), np.nan, np.float32)
+        if len(news["validation_steps"]):
+            self.validated = float(news["validation_accuracies"][-1])
+            self.validated_at = int(news["validation_steps"][-1])
+        for at, loss in zip(news["validation_steps"], news["validation_losses"], strict=True):
+            validation[steps >= at] = loss
+        validation[np.isnan(validation)] = self._validation_loss
+        if len(validation):
+            self._validation_loss = validation[-1]
+        moved = (before - self._origin).reshape(len(steps), -1)
+        columns = [news["losses"][:, None], validation[:, None], news["gradient_norms"], news["activation_rms"], moved]
+        table = np.concatenate([column.astype(np.float32) for column in columns], axis=1)
+        return table.reshape(len(steps), -1), steps
+
+    @property
+    def gradient_norms(self) -> np.ndarray:
+        """The newest row's, one a layer."""
+        return self._tables[-1][-1, 2 : 2 + len(self.layers)]
+
+    def picture(self, last_step: int) -> Picture:
+        """Everything so far as one picture."""
+        count = len(self.layers)
+        kept = self._origin.shape[1]
+        names = tuple(str(i + 1) for i in range(count - 1)) + ("out",)
+        gradients = tuple(range(2, 2 + count))
+        activations = tuple(range(2 + count, 2 + 2 * count))
+        paths = tuple(range(2 + 2 * count, 2 + 2 * count + count * kept))
+        series = (
+            Series("weights", "family", "weights", paths, groups=tuple(i // kept for i in range(count * kept))),
+            Series("loss", "curve", "training loss (batch)", (0,), 0),
+            Series("loss", "curve", "validation loss", (1,), 1),
+            Series("activations", "bars", "activation", activations),
+            Series("gradients", "bars", "gradient", gradients),
+        )
+        place = np.arange(count)
+        references = tuple(
+            Reference(view, "marks", "before the first update", np.stack([place, self.start[list(columns)]], axis=1))
+            for view, columns in (("activations", activations), ("gradients", gradients))
+        )
+        table, steps = np.concatenate(self._tables), np.concatenate(self._steps)
+        return Picture(
+            _training_views(names), table, steps, series, references, summary=self._summary(table, steps),
+            last_step=last_step, groups=self.layers,
+        )
+
+    def _summary(self, table: np.ndarray, steps: np.ndarray) -> str:
+        norms = self.gradient_norms
+        return (
+            f"After {int(steps[-1])} updates: batch loss {table[-1, 0]:.3g} (first {table[0, 0]:.3g}); gradient norm "
+            f"{norms[0]:.2g} in the first layer, {norms[-1]:.2g} in the output layer."
+        )
+
+
+def _training_views(names: tuple[str, ...]) -> tuple[View, ...]:
+    return (
+        View("weights", "How far some weights of each layer have moved", Axis("update"), Axis("w − w at the start"), (0, 0, 1, 1)),
+        View("loss", "Loss", Axis("update"), Axis("loss", "log"), (1, 0, 1, 1)),
+        View("activations", "Activation size by layer", Axis("layer", ticks=names), Axis("RMS", "log"), (0, 1, 1, 1)),
+        View("gradients", "Gradient size by layer", Axis("layer", ticks=names), Axis("|g|", "log"), (1, 1, 1, 1)),
+    )
