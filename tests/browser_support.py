@@ -117,7 +117,9 @@ class LabServer:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -137,23 +139,27 @@ class LabServer:
 
     def _environment(self) -> dict[str, str]:
         folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-        folders |= {"IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "spaces"}
+        folders |= {
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "spaces",
+            "IPYTHONDIR": "ipython",
+        }
         own = {name: str(self.home / folder) for name, folder in folders.items()}
-        return {**os.environ, **own, "OMP_NUM_THREADS": "1", "JUPYTER_PLATFORM_DIRS": "1"}
+        return {**os.environ, **own, "OMP_NUM_THREADS": "1"}
 
     def _write_settings(self) -> None:
         """No announcements and no autosave: nothing may change a notebook or the page behind a test's back."""
         extensions = self.home / "settings" / "@jupyterlab"
-        for name, settings in {
-            "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
-            "docmanager-extension/plugin": {"autosave": False},
-        }.items():
+        quiet = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
+        plugins = {"apputils-extension/notification": quiet, "docmanager-extension/plugin": {"autosave": False}}
+        for name, settings in plugins.items():
             path = extensions / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(settings), encoding="utf-8")
 
     def _request(self, path: str, method: str = "GET") -> bytes | None:
-        request = urllib.request.Request(self.url + path, method=method, headers={"Authorization": f"token {self.token}"})
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(self.url + path, method=method, headers=headers)
         # The environment's proxy settings are not for this machine's own address.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -171,7 +177,8 @@ class LabServer:
             if self._request("/api/status") is not None:
                 return
             time.sleep(0.1)
-        raise TimeoutError(f"JupyterLab did not answer in {self.start_seconds:g} s; its log: {self.log.read_text()[-3000:]}")
+        log = self.log.read_text(errors="replace")[-3000:]
+        raise TimeoutError(f"JupyterLab did not answer in {self.start_seconds:g} s; its log:\n{log}")
 
 
 @dataclass

@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabBrowser]:
-    """JupyterLab over a copy of labs/ in Chromium, one per test file; skips, in CI fails, where there is no Chromium."""
+    """JupyterLab over a copy of labs/ in Chromium, one per test file; without Chromium it skips, and in CI it fails."""
     if find_chromium() is None:
         if os.environ.get("CI"):
             pytest.fail(f"CI must run the browser tests: {HOW_TO_GET_CHROMIUM}")

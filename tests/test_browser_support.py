@@ -68,7 +68,7 @@ def test_a_click_reaches_the_kernel_and_comes_back(counter_page: NotebookPage) -
 
 def test_values_come_from_the_kernel_as_they_are(counter_page: NotebookPage) -> None:
     assert counter_page.ask_kernel("""{"text": "it's a \\\\ and a \\"quote\\"", "numbers": [1, 2.5]}""") == {
-        "text": "it's a \\ and a \"quote\"",
+        "text": 'it\'s a \\ and a "quote"',
         "numbers": [1, 2.5],
     }
 

@@ -1,4 +1,4 @@
-"""The nonlinearities between layers, each one entry of ACTIVATIONS: function, module for a network, gain for its initializer."""
+"""The nonlinearities between layers, each one entry of ACTIVATIONS: function, module, gain for the initializer."""
 
 from __future__ import annotations
 

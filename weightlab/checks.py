@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -179,16 +180,16 @@ def _one_line(error: Exception) -> str:
 def _kind(value: object) -> str:
     if value is None:
         return "None"
-    described = repr(value) if isinstance(value, str | bool | int | float | complex) else ""
+    described = reprlib.repr(value) if isinstance(value, str | bool | int | float | complex) else ""
     return f"{described} (a {type(value).__name__})" if described else f"a {type(value).__name__}"
 
 
 def _as_number(value: object) -> tuple[float, str]:
     """The value as a finite float and "", or NaN and why not."""
-    if isinstance(value, Tensor) and value.numel() == 1:
+    if hasattr(value, "shape") and hasattr(value, "item"):  # tensors, and NumPy's arrays and scalars
+        if math.prod(value.shape) != 1:
+            return math.nan, f"one number is asked for, got shape {tuple(value.shape)}"
         value = value.item()
-    elif hasattr(value, "shape") and math.prod(value.shape) != 1:
-        return math.nan, f"one number is asked for, got shape {tuple(value.shape)}"
     if isinstance(value, bool | str | complex) or not hasattr(value, "__float__"):
         return math.nan, f"a number is asked for, got {_kind(value)}"
     result = float(value)

@@ -19,6 +19,7 @@ from weightlab.validate import choose, number, whole_number
 Setting = tuple[float, float, float]  # default, lowest, highest
 Settings = Mapping[str, float]
 MAX_CLASSES = 1000
+MAX_SEED = 2**53 - 1  # what a float, and so a link text, still holds exactly
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def dataset(
         _, low, high = entry.settings[choose(f"setting of {name!r}", key, entry.settings)]
         whole = key in entry.whole
         values[key] = whole_number(key, value, int(low), int(high)) if whole else number(key, value, low, high)
-    seed = whole_number("seed", seed, 0, 2**63 - 1)
+    seed = whole_number("seed", seed, 0, MAX_SEED)
     generator = torch.Generator().manual_seed(seed)
     examples = entry.make(values, generator)
     made_by = {**values, "seed": seed}
@@ -254,7 +255,7 @@ def dataset_from_tensors(
         raise ValueError(f"class_names must name all {classes} classes, got {len(names)}: {names!r}")
     x, y = x.detach().cpu().double(), y.detach().cpu().long()
     fingerprint = hashlib.sha256(x.numpy().tobytes() + y.numpy().tobytes()).hexdigest()[:16]
-    seed = whole_number("seed", seed, 0, 2**63 - 1)
+    seed = whole_number("seed", seed, 0, MAX_SEED)
     generator = torch.Generator().manual_seed(seed)
     made_by: dict[str, float | str] = {"fingerprint": fingerprint, "seed": seed}
     examples = Examples(x, y, names, image_shape)

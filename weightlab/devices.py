@@ -1,10 +1,13 @@
-"""Where a run takes place: the CPU or an accelerator that is really there."""
+"""Where a run takes place: the CPU or an accelerator that is really there, and on how many threads."""
 
 from __future__ import annotations
 
+import os
 import re
 
 import torch
+
+from weightlab.validate import whole_number
 
 DEVICE_FORM = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -41,3 +44,22 @@ def find_device(name: str) -> torch.device:
         f"device {name!r} is not there: this computer has {', '.join(map(repr, there))}{built_for}; "
         "choose one of them or 'auto'"
     )
+
+
+THREADS_VARIABLE = "WEIGHTLAB_THREADS"
+
+
+def settle_threads() -> int:
+    """Give torch one thread for each operation, or as many as the environment variable WEIGHTLAB_THREADS says.
+
+    Small networks are slower on several (they wait for each other), and sums over several round differently. Called
+    when a run starts; returns the number. Raises ValueError for a variable that is no whole number from 1 to 1024.
+    """
+    text = os.environ.get(THREADS_VARIABLE, "1")
+    try:
+        threads = whole_number(THREADS_VARIABLE, float(text), 1, 1024)
+    except ValueError:
+        raise ValueError(f"{THREADS_VARIABLE} must be a whole number in [1, 1024], got {text!r}; unset it for 1") from None
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return threads

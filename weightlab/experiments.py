@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from weightlab.datasets import Dataset
+from weightlab.devices import check_device_name
+from weightlab.initializers import InitializationSettings
 from weightlab.landscapes import Landscape
+from weightlab.losses import LOSSES
+from weightlab.models import ModelSettings
 from weightlab.schedules import ScheduleSettings, schedule
 from weightlab.update_rules import OptimizerSettings
-from weightlab.validate import number, whole_number
+from weightlab.validate import choose, number, whole_number
 
 MAX_DESCENT_STEPS = 100_000
 MAX_SEED = 2**53 - 1  # what a float, and so a link text, still holds exactly
 CONSTANT = schedule("constant")
+HE_NORMAL = InitializationSettings("he_normal")
+DTYPES = ("float32", "float64")
+_TRAINING_PARTS: Mapping[str, type] = MappingProxyType(
+    {
+        "model": ModelSettings,
+        "dataset": Dataset,
+        "optimizer": OptimizerSettings,
+        "initialization": InitializationSettings,
+        "schedule": ScheduleSettings,
+    }
+)
+_TRAINING_COUNTS: Mapping[str, tuple[int, int, str]] = MappingProxyType(
+    {
+        "steps": (1, 100_000, "a longer run does not fit a lab"),
+        "seed": (0, MAX_SEED, ""),
+        "weights_kept": (1, 100, "each one is recorded in every step"),
+        "validate_every": (1, 100_000, ""),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -60,22 +86,114 @@ class DescentExperiment:
     @property
     def labels(self) -> tuple[str, ...]:
         """One name an optimizer for legends; where a rule comes more than once with the settings that differ."""
-        return tuple(self._label(optimizer) for optimizer in self.optimizers)
+        seen: dict[object, dict[str, list[object]]] = {}
+        for one in self.optimizers:
+            for name, value in one.settings.items():
+                seen.setdefault(one.rule, {}).setdefault(name, []).append(value)
+        differing = {
+            rule: {name for name, values in settings.items() if any(value != values[0] for value in values)}
+            for rule, settings in seen.items()
+        }
+        return tuple(_label(one, differing.get(one.rule, set())) for one in self.optimizers)
 
-    def _label(self, optimizer: OptimizerSettings) -> str:
-        twins = [other for other in self.optimizers if other.rule == optimizer.rule]
-        differing = [
-            f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in optimizer.settings.items()
-            if any(twin.settings.get(name) != value for twin in twins)
-        ]
-        return f"{optimizer.label} ({', '.join(differing)})" if differing else optimizer.label
+
+def _label(optimizer: OptimizerSettings, differing: set[str]) -> str:
+    named = [
+        f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in optimizer.settings.items()
+        if name in differing
+    ]
+    return f"{optimizer.label} ({', '.join(named)})" if named else optimizer.label
 
 
 def _checked_optimizers(optimizers: object) -> tuple[OptimizerSettings, ...]:
     found = (optimizers,) if isinstance(optimizers, OptimizerSettings) else optimizers
     if not isinstance(found, (tuple, list)) or not all(isinstance(one, OptimizerSettings) for one in found):
-        raise TypeError(f"optimizers must be a tuple of OptimizerSettings, got {optimizers!r}; use optimizer(rule, ...)")
+        raise TypeError(f"optimizers must be a tuple of OptimizerSettings, got {optimizers!r}; use optimizer(name)")
     if not found:
         raise ValueError("optimizers must hold at least one, got none; add one, such as optimizer('momentum')")
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class TrainingExperiment:
+    """A real network trained on data; the same experiment gives the same run, bit for bit.
+
+    model, dataset, optimizer, initialization, schedule: made by the functions of these names
+    loss:           one of LOSSES
+    batch_size:     examples a step, drawn without repetition within an epoch (the rest that does not fill a batch is
+                    left out); None for all examples at once, in fixed order
+    steps:          1 to 100,000
+    seed:           first weights, order of the examples and choice of the weights kept; each from a stream of its own
+    device:         "cpu", "cuda", "cuda:0", "mps" or "auto"; looked for when the run starts
+    dtype:          "float32" or "float64"
+    clip_norm, clip_value: bound on the gradient as a whole or on each entry (torch.nn.utils.clip_grad_norm_, _value_)
+    l1, l2:         the gradient of l1·Σ|w| + l2/2·Σw² is added, over all parameters as PyTorch's weight_decay
+    weights_kept:   weights per layer whose path is recorded
+    validate_every: steps from one validation to the next; schedule "plateau" reads the validation loss then
+    """
+
+    model: ModelSettings
+    dataset: Dataset
+    optimizer: OptimizerSettings
+    initialization: InitializationSettings = HE_NORMAL
+    schedule: ScheduleSettings = CONSTANT
+    loss: str = "cross_entropy"
+    batch_size: int | None = 64
+    steps: int = 500
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "float32"
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    weights_kept: int = 4
+    validate_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name, kind in _TRAINING_PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} must be made by {name}(...), got {getattr(self, name)!r}")
+        self._check_fit()
+        check_device_name(self.device)
+        choose("dtype", self.dtype, DTYPES)
+        for name, (low, high, why) in _TRAINING_COUNTS.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high, why))
+        for name in ("l1", "l2"):
+            object.__setattr__(self, name, number(name, getattr(self, name), 0, 1e6, why="0 switches the penalty off"))
+        for name in ("clip_norm", "clip_value"):
+            if getattr(self, name) is not None:
+                bound = number(name, getattr(self, name), 0, open_low=True, why="None switches clipping off")
+                object.__setattr__(self, name, bound)
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError(
+                f"clip by norm or by value, got clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g}; "
+                "set one of them to None"
+            )
+
+    def _check_fit(self) -> None:
+        data, examples = self.dataset, len(self.dataset.y_train)
+        if reason := self.model.misfit(data.shape):
+            raise ValueError(f"model {self.model.name!r} does not fit dataset {data.name!r}: {reason}, or choose 'mlp'")
+        if LOSSES[choose("loss", self.loss, LOSSES)].two_classes and data.classes != 2:
+            raise ValueError(
+                f"loss {self.loss!r} is for two classes, dataset {data.name!r} has {data.classes}; "
+                "choose 'cross_entropy'"
+            )
+        if self.batch_size is not None:
+            why = f"the training split has {examples} examples; use None for all of them"
+            object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1, examples, why))
+        if (self.batch_size or examples) == 1 and dict(self.model.settings).get("batch_norm"):
+            raise ValueError("batch_size must be at least 2 with batch_norm, got 1; one example has no spread")
+
+    @property
+    def outputs(self) -> int:
+        """Logits per example."""
+        return LOSSES[self.loss].outputs(self.dataset.classes)
+
+    def replace(self, **changes: Any) -> TrainingExperiment:
+        """A copy with fields changed, checked again."""
+        for name in changes:
+            choose("setting of TrainingExperiment", name, [field.name for field in dataclasses.fields(self)])
+        return dataclasses.replace(self, **changes)

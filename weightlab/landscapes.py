@@ -197,23 +197,31 @@ def _rosenbrock(steepness: float) -> Landscape:
 
 
 def _beale() -> Landscape:
-    def misfits(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return 1.5 + x * (y - 1), 2.25 + x * (y**2 - 1), 2.625 + x * (y**3 - 1)
+    first, second, third = torch.tensor((1.5, 2.25, 2.625), dtype=torch.float64).unbind()
+
+    def powers(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        square = y * y
+        return y - 1, square - 1, square * y - 1
+
+    def misfits(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.addcmul(first, x, p), torch.addcmul(second, x, q), torch.addcmul(third, x, r)
 
     def loss(w: Tensor) -> Tensor:
-        a, b, c = misfits(*w.unbind(-1))
+        x, y = w.unbind(-1)
+        a, b, c = misfits(x, *powers(y))
         return a * a + b * b + c * c
 
     def gradient(w: Tensor) -> Tensor:
         x, y = w.unbind(-1)
-        a, b, c = misfits(x, y)
-        along_x = a * (y - 1) + b * (y * y - 1) + c * (y**3 - 1)
-        along_y = x * (a + y * (2 * b + 3 * y * c))
-        return _pair(w, 2 * along_x, 2 * along_y)
+        p, q, r = powers(y)
+        a, b, c = misfits(x, p, q, r)
+        along_x = (a * p).addcmul_(b, q).addcmul_(c, r)
+        along_y = x * torch.addcmul(a, y, torch.add(2 * b, y * c, alpha=3.0))
+        return _pair(w, along_x, along_y).mul_(2.0)
 
     def hessian(w: Tensor) -> Tensor:
         x, y = w.unbind(-1)
-        a, b, c = misfits(x, y)
+        a, b, c = misfits(x, *powers(y))
         xx = (y - 1) ** 2 + (y**2 - 1) ** 2 + (y**3 - 1) ** 2
         xy = a + x * (y - 1) + 2 * y * (b + x * (y**2 - 1)) + 3 * y**2 * (c + x * (y**3 - 1))
         yy = x * (x + 4 * x * y**2 + 9 * x * y**4 + 2 * b + 6 * y * c)

@@ -1,42 +1,15 @@
-"""What is read off a record: rates and shares, by measurement only, so that theory can disagree with it."""
+"""What is read off runs on a landscape: by measurement only, so that theory can disagree with it."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from weightlab.descent import measured_rate, sweep
 from weightlab.landscapes import Landscape
 from weightlab.records import DescentRecord
-
-
-def tail_rate(distances: Tensor, floor: float = 1e-13) -> float | None:
-    """The factor by which a distance shrinks (or grows) per step, fitted to the second half of what can be used.
-
-    distances: (rows,) lengths, one a step. Rows from the first one that is not finite, or that is below `floor` times
-    the largest, are left out: there rounding is what one would measure. Oscillation is handled by fitting the running
-    maximum from the end, the envelope. Returns None where fewer than 6 rows are left.
-    """
-    values = distances.detach().to(torch.float64)
-    usable = torch.isfinite(values) & (values > floor * torch.nan_to_num(values, nan=0.0, posinf=0.0).max())
-    count = int(usable.to(torch.int64).cumprod(0).sum())
-    if count < 6:
-        return None
-    tail = values[count // 2 : count]
-    growing = bool(tail[-3:].max() > tail[:3].max())
-    envelope = tail.cummax(0).values if growing else tail.flip(0).cummax(0).values.flip(0)
-    steps = torch.arange(len(tail), dtype=torch.float64)
-    logs = envelope.log()
-    centred = steps - steps.mean()
-    return math.exp(float((centred * (logs - logs.mean())).sum() / centred.square().sum()))
-
-
-def distances_to_minimum(record: DescentRecord, landscape: Landscape, learner: int) -> Tensor:
-    """Euclidean distance from the weights to the nearest known minimum, (steps + 1,)."""
-    minima = torch.tensor(landscape.minima, dtype=torch.float64)
-    gaps = record.weights[:, learner, None, :] - minima
-    return torch.linalg.vector_norm(gaps, dim=-1).min(dim=-1).values
 
 
 def loss_by_direction(record: DescentRecord, landscape: Landscape, learner: int) -> Tensor:
@@ -47,6 +20,33 @@ def loss_by_direction(record: DescentRecord, landscape: Landscape, learner: int)
     eigenvalues, eigenvectors = landscape.eigenvalues, landscape.eigenvectors
     if eigenvalues is None or eigenvectors is None:
         raise ValueError(f"{landscape.name} is no quadratic, so its loss does not split; choose a quadratic landscape")
-    minimum = torch.tensor(landscape.minima[0], dtype=torch.float64)
-    coordinates = (record.weights[:, learner] - minimum) @ eigenvectors
+    coordinates = record.weights[:, learner] @ eigenvectors  # our quadratics have their minimum at the origin
     return 0.5 * torch.tensor(eigenvalues, dtype=torch.float64) * coordinates.square()
+
+
+@dataclass(frozen=True, eq=False)
+class RateMap:
+    """The (learning rate, momentum) plane, measured: one learner for each point.
+
+    rates: (momentum, learning_rate) factor by which the distance to the minimum changed per step; infinite where the
+    learner diverged, NaN where it could not be measured.
+    """
+
+    rule: str
+    learning_rates: Tensor
+    momenta: Tensor
+    rates: Tensor
+
+
+def rate_map(landscape: Landscape, rule: str, learning_rates: Tensor, momenta: Tensor, steps: int = 200) -> RateMap:
+    """Run `rule` on a quadratic for every pair of settings, in one batched pass.
+
+    learning_rates: (m,), momenta: (n,). Raises ValueError for a landscape without a known minimum.
+    """
+    if not landscape.minima:
+        raise ValueError(f"{landscape.name} has no known minimum to measure a distance to; choose one that has")
+    pairs = torch.cartesian_prod(momenta.double(), learning_rates.double())
+    record = sweep(landscape, rule, {"momentum": pairs[:, 0], "learning_rate": pairs[:, 1]}, steps=steps)
+    rates = measured_rate(record, landscape.minima[0])
+    rates = torch.where(record.diverged_at >= 0, torch.inf, rates)
+    return RateMap(rule, learning_rates, momenta, rates.reshape(len(momenta), len(learning_rates)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -110,7 +111,9 @@ def _point_by_point(function: Function, probes: Tensor) -> bool:
 
 def _refusal(function: Function, probes: Tensor) -> Exception:
     try:
-        result = function(probes[0].clone().requires_grad_())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a tensor turned into a number: the refusal says it better
+            result = function(probes[0].clone().requires_grad_())
     except Exception as error:
         return TypeError(f"the function raises {type(error).__name__}: {error}; {_REMEDY}")
     if not isinstance(result, Tensor):

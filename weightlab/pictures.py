@@ -135,7 +135,8 @@ class TableBuilder:
         groups: tuple[int, ...] = (),
     ) -> None:
         """Add a series; `values` is (rows,) or (rows, columns)."""
-        block = np.asarray(values, dtype=np.float32).reshape(self.rows, -1)
+        with np.errstate(over="ignore"):  # beyond float32's range becomes infinite, which leaves a gap
+            block = np.asarray(values).astype(np.float32).reshape(self.rows, -1)
         first = len(self.columns)
         self.columns.extend(block.T)
         indices = tuple(range(first, len(self.columns)))

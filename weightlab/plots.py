@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from weightlab.landscapes import Landscape
 from weightlab.pictures import Backdrop, Picture, Series, View
@@ -55,15 +56,19 @@ def to_still(figure: Figure, alt: str) -> Still:
     """Render a figure. `alt` says in words what it shows; it must not be empty."""
     if not alt.strip():
         raise ValueError("alt must say in words what the figure shows, got an empty text")
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(200, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    image.save(buffer, format="png", optimize=True)
     return Still(buffer.getvalue(), alt)
 
 
 def _levels(losses: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Contour levels that crowd near the minimum: evenly spaced in the logarithm of the height above it."""
     low, high = float(losses.min()), float(losses.max())
-    return low + np.geomspace((high - low) * 1e-5, high - low, count)
+    return low + np.geomspace((high - low) * 2e-4, high - low, count)
 
 
 def contour_backdrop(landscape: Landscape, size: tuple[float, float] = (5.2, 3.8)) -> Backdrop:
@@ -88,7 +93,7 @@ def contour_backdrop(landscape: Landscape, size: tuple[float, float] = (5.2, 3.8
 
 
 def draw_contours(
-    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], losses: NDArray[np.float64], count: int = 18
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], losses: NDArray[np.float64], count: int = 16
 ) -> None:
     """Fill and line contours in one muted hue: the lower the loss, the stronger the tone."""
     if float(losses.max()) - float(losses.min()) <= 0:

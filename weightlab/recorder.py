@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Culprit:
-    """What went out of bounds first: `quantity` "activation", "loss", "gradient" or "update" of layer number `layer`."""
+    """What went out of bounds first: "activation", "loss", "gradient" or "update" of layer number `layer`."""
 
     step: int
     quantity: str
@@ -43,22 +44,24 @@ class Recorder:
         self.kept = kept
         self.rows = 0
         self.checked = 0  # rows known to be within bounds
-        self.first_loss = 1.0
         self.weight_indices = _choose(flat.layers, kept, generator)  # (layer, kept) within the layer
         starts = torch.tensor([where.start for where in flat.layers])
         self._chosen = (self.weight_indices + starts[:, None]).flatten().to(flat.weights.device)
         self.first_weights = flat.weights[self._chosen]
         self._activations: list[Tensor] = [torch.empty(0)] * count
         self._sizes: list[int] = []  # numbers in each layer's activation, known after the first step
-        self._measured = _by_layer(flat.measured, flat.layers)
-        self._norms = count + 1 + len(MEASURED) * count
-        self._log = flat.weights.new_empty(FIRST_ROWS, self._norms + len(self._chosen))
+        self._alike: list[slice] = []  # runs of layers whose activations have one shape, known likewise
+        runs = _even_runs(flat.layers)
+        self._measured = [_view(flat.measured, flat.layers[run]) for run in runs]
+        self._columns = _columns(runs, count, len(self._chosen))
+        self._log = flat.weights.new_empty(FIRST_ROWS, len(self._columns))
         self._validations = flat.weights.new_empty(FIRST_ROWS, 2)
         self.validation_steps: list[int] = []
         for number, module in enumerate(network.signals):
             self._watch(number, module)
         self._quantities = _in_order_of_computation(count)
         self._order = np.array([column for _, _, column in self._quantities])
+        self._limits: Array = np.full(len(self._order), LIMIT)
 
     def _watch(self, number: int, module: nn.Module) -> None:
         activations = self._activations
@@ -74,12 +77,13 @@ class Recorder:
             self._log = _doubled(self._log)
         if not self._sizes:
             self._sizes = [activation.numel() for activation in self._activations]
-        row, count = self._log[self.rows], self.layers
+            self._alike = _alike(self._activations)
         with torch.no_grad():
-            torch.stack([*torch._foreach_norm(self._activations), loss], out=row[: count + 1])
-            norms = [torch.linalg.vector_norm(part, dim=-1) for part in self._measured]  # each (measured, layers)
-            torch.cat(norms, dim=1, out=row[count + 1 : self._norms].view(len(MEASURED), count))
-            torch.index_select(self.flat.weights, 0, self._chosen, out=row[self._norms :])
+            norms = [_norms(self._activations[run]) for run in self._alike]
+            parts = [torch.linalg.vector_norm(view, dim=-1).view(-1) for view in self._measured]
+            weights = self.flat.weights[self._chosen]
+            torch.cat([*norms, loss.view(1), *parts, weights], out=self._log[self.rows])
+        self._activations[:] = [loss] * self.layers  # lets go of the step's graph
         self.rows += 1
 
     def write_validation(self, loss: Tensor, accuracy: Tensor) -> None:
@@ -96,15 +100,16 @@ class Recorder:
         steps = self.validation_steps[first:]
         rows, validations = self._log[start : self.rows], self._validations[first : first + len(steps)]
         together = torch.cat([rows.flatten(), validations.flatten()]).cpu().numpy()
-        return together[: rows.numel()].reshape(rows.shape), together[rows.numel() :].reshape(-1, 2), steps
+        measured = together[: rows.numel()].reshape(rows.shape)[:, self._columns]
+        return measured, together[rows.numel() :].reshape(-1, 2), steps
 
     def find_culprit(self, rows: Array) -> Culprit | None:
         """Look through rows `checked`, … as `read` gave them; if one is out of bounds, forget all after it."""
         if len(rows) == 0:
             return None
         if self.checked == 0:
-            self.first_loss = float(rows[0, self.layers])
-        limits = self._limits()
+            self._limits = self._limits_from(float(rows[0, self.layers]))
+        limits = self._limits
         beyond = ~(rows[:, self._order] <= limits)  # not "rows > limits": NaN is out of bounds too
         if not beyond.any():
             self.checked += len(rows)
@@ -118,8 +123,8 @@ class Recorder:
         scale = self._sizes[column] ** 0.5 if quantity == "activation" else 1.0
         return Culprit(step, quantity, layer, float(rows[row, column]) / scale, float(limits[first]) / scale)
 
-    def _limits(self) -> Array:
-        first_loss = self.first_loss if np.isfinite(self.first_loss) else 1.0
+    def _limits_from(self, first_loss: float) -> Array:
+        first_loss = first_loss if np.isfinite(first_loss) else 1.0
         limit = {
             "activation": lambda layer: LIMIT * self._sizes[layer] ** 0.5,
             "loss": lambda layer: LOSS_LIMIT * max(first_loss, 1.0),
@@ -145,6 +150,41 @@ class Recorder:
         }
 
 
+_WHERE = {
+    "activation": "the activation (root mean square) of",
+    "gradient": "the gradient norm of",
+    "update": "the update of",
+}
+
+
+def explain(
+    culprit: Culprit,
+    layers: Sequence[str],
+    update_ratios: Array,  # (layer,) of the step before
+    *,
+    learning_rate: float | None,  # of that step, None if no step was taken before
+    clipped: bool,
+    first_weights: str,
+) -> str:
+    """A sentence that says which layer went out of bounds at which step, past which limit, and what to change."""
+    if culprit.layer is not None:
+        where = f"{_WHERE[culprit.quantity]} {layers[culprit.layer]}"
+    else:
+        most = int(np.argmax(np.nan_to_num(update_ratios, nan=-1)))
+        size = f"{update_ratios[most]:.3g} times them"
+        where = f"{layers[most]} took the largest update for its weights ({size}), the loss"
+    what = "became NaN" if np.isnan(culprit.value) else f"reached {culprit.value:.3g}"
+    if learning_rate is None:
+        remedy = (
+            f"no step was taken yet, so the first weights ({first_weights}) are too large; "
+            "choose initialization 'he_normal' or 'xavier_normal' with gain 'auto'"
+        )
+    else:
+        remedy = f"lower the learning rate (it was {learning_rate:.3g}; try {learning_rate / 10:.3g})"
+        remedy += "" if clipped else " or clip the gradient (clip_norm=1)"
+    return f"diverged at step {culprit.step}: {where} {what}, the limit is {culprit.limit:.3g}; {remedy}"
+
+
 def _in_order_of_computation(count: int) -> list[tuple[str, int | None, int]]:
     """(quantity, layer, column): forward through the layers, the loss, backward, then the step."""
     return [
@@ -155,26 +195,56 @@ def _in_order_of_computation(count: int) -> list[tuple[str, int | None, int]]:
     ]
 
 
-def _by_layer(measured: Tensor, layers: list[slice]) -> list[Tensor]:
-    """Views (measured, layers, size) of `measured` (measured, weight), one for each run of evenly spaced equal layers.
+def _even_runs(layers: list[slice]) -> list[slice]:
+    """Runs of neighbouring layers of one size at even distances.
 
-    The norms of a deep network's equal layers are then one operation on the CPU too, where torch._foreach_norm is one
-    for each tensor.
+    The norms of such a run are one operation, where torch._foreach_norm takes one for each tensor on the CPU: half the
+    recorder's time in a deep network.
     """
-    runs: list[list[slice]] = []
-    for where in layers:
-        run = runs[-1] if runs else []
-        equal = bool(run) and where.stop - where.start == run[-1].stop - run[-1].start
-        if equal and (len(run) == 1 or where.start - run[-1].start == run[-1].start - run[-2].start):
-            run.append(where)
+    starts, sizes = [where.start for where in layers], [where.stop - where.start for where in layers]
+    runs = [slice(0, 1)]
+    for number in range(1, len(layers)):
+        first = runs[-1].start
+        spacing = starts[number] - starts[number - 1]
+        even = number - first == 1 or spacing == starts[first + 1] - starts[first]
+        if sizes[number] == sizes[first] and even:
+            runs[-1] = slice(first, number + 1)
         else:
-            runs.append([where])
-    views = []
-    for run in runs:
-        spacing = run[1].start - run[0].start if len(run) > 1 else 1
-        shape, strides = (len(measured), len(run), run[0].stop - run[0].start), (measured.stride(0), spacing, 1)
-        views.append(measured.as_strided(shape, strides, measured.storage_offset() + run[0].start))
-    return views
+            runs.append(slice(number, number + 1))
+    return runs
+
+
+def _view(measured: Tensor, run: list[slice]) -> Tensor:
+    """A view (measured, layers of the run, size) of `measured` (measured, weight)."""
+    spacing = run[1].start - run[0].start if len(run) > 1 else 1
+    shape = (len(measured), len(run), run[0].stop - run[0].start)
+    return measured.as_strided(shape, (measured.stride(0), spacing, 1), measured.storage_offset() + run[0].start)
+
+
+def _columns(runs: list[slice], count: int, chosen: int) -> NDArray[np.intp]:
+    """Where the columns named in Recorder's docstring are in a row as it is written, run of layers by run of layers."""
+    written = list(range(count + 1))
+    for kind in range(len(MEASURED)):
+        for run in runs:
+            length, before = run.stop - run.start, count + 1 + len(MEASURED) * run.start
+            written += range(before + kind * length, before + (kind + 1) * length)
+    return np.array([*written, *range(len(written), len(written) + chosen)])
+
+
+def _alike(activations: list[Tensor]) -> list[slice]:
+    runs: list[slice] = []
+    for number, activation in enumerate(activations):
+        if runs and activation.shape == activations[number - 1].shape:
+            runs[-1] = slice(runs[-1].start, number + 1)
+        else:
+            runs.append(slice(number, number + 1))
+    return runs
+
+
+def _norms(activations: list[Tensor]) -> Tensor:
+    if len(activations) == 1:
+        return torch.linalg.vector_norm(activations[0]).view(1)
+    return torch.linalg.vector_norm(torch.stack(activations).flatten(start_dim=1), dim=1)
 
 
 def _choose(layers: list[slice], kept: int, generator: torch.Generator) -> Tensor:

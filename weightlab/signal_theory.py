@@ -8,7 +8,7 @@ z ~ N(0, 1), and a gradient's mean square shrinks by fan_out·Var(w)·E[f'(√q 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -133,3 +133,20 @@ def _typical_square(values: Tensor, weights: Tensor) -> Tensor:
     squares = torch.where(scale > 0, values / scale, 0.0).square()  # scaled: fourth powers must not overflow
     mean, fourth = weights @ squares, weights @ squares.square()
     return torch.where((mean.square() >= 0.05 * fourth), mean * scale.square(), torch.nan)
+
+
+def activation_sizes(
+    function: Function, gains: Sequence[float], bias_variances: Sequence[float], input_square: float
+) -> Tensor:
+    """RMS of what each layer of a perceptron hands on before training, (layer,) float64; the last layer is linear.
+
+    gains: fan_in·Var(w) of each layer, first to last, whatever the widths; input_square: mean square of the inputs.
+    The same mean field as in `signal_propagation`, for layers of unequal width.
+    """
+    nodes, weights = gaussian_nodes()
+    square, sizes = number("input_square", input_square, 0), []
+    for gain, bias_variance in zip(gains, bias_variances, strict=True):
+        variance = gain * square + bias_variance
+        square = float(weights @ function(math.sqrt(variance) * nodes).square())
+        sizes.append(math.sqrt(square))
+    return torch.tensor([*sizes[:-1], math.sqrt(variance)], dtype=torch.float64)

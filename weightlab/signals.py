@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from weightlab.activations import Activation, activation
+from weightlab.devices import settle_threads
 from weightlab.initializers import InitializationSettings, initialization
 from weightlab.records import SignalRecord
 from weightlab.signal_theory import SignalPrediction, signal_propagation
@@ -45,6 +46,7 @@ def measure_signals(
     batch = whole_number("batch", batch, 1, MOST_BATCH)
     first_seed = whole_number("first_seed", first_seed, 0, 2**31)
     generators = [torch.Generator().manual_seed(first_seed + seed) for seed in range(seeds)]
+    settle_threads()
     rows = [_one_network(f, settings, (depth, width, batch), source, biases, dtype) for source in generators]
     forward, backward, differences = (torch.stack(column) for column in zip(*rows, strict=True))
     return SignalRecord(forward, backward, differences, tuple(f"layer {number}" for number in range(1, depth + 1)))

@@ -1,4 +1,4 @@
-"""How a network's weights take one step: all of them as one flat vector, moved by an update rule or a torch.optim class."""
+"""How a network's weights take one step: as one flat vector, moved by an update rule or a torch.optim class."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from torch import Tensor, nn
 from weightlab.models import Network
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings
 
-
 MEASURED = ("gradient", "update", "weight")
 
 
 class FlatParameters:
     """A network's parameters and gradients as views of flat vectors (weight,), in the order of `network.parameters()`.
 
-    weights:      what the network computes with
-    gradient:     what `backward()` adds to, then penalties and clipping
-    raw_gradient: the loss's own gradient, before penalties and clipping
-    update:       what the step added to the weights
-    before:       the weights before the step
-    measured:     (3, weight), the three vectors whose norms are recorded, in the order MEASURED
-    layers:       the slice of each layer's weights (matrices and kernels; not biases, not normalization)
+    weights:  what the network computes with
+    gradient: what `backward()` adds to and the step uses, after penalties and clipping
+    update:   what the step added to the weights
+    before:   the weights before the step
+    measured: (3, weight), the last three, whose norms are recorded, in the order MEASURED
+    layers:   the slice of each layer's weights (matrices and kernels; not biases, not normalization)
     """
 
     def __init__(self, network: Network) -> None:
         self.parameters = list(network.parameters())
         first = self.parameters[0]
         size = sum(parameter.numel() for parameter in self.parameters)
-        self.weights, self.gradient = (first.new_zeros(size, requires_grad=False) for _ in range(2))
+        self.weights = first.new_zeros(size, requires_grad=False)
         self.measured = first.new_zeros(len(MEASURED), size, requires_grad=False)
-        self.raw_gradient, self.update, self.before = self.measured
+        self.gradient, self.update, self.before = self.measured
+        self._raw_gradient: Tensor | None = None
         starts, position = {}, 0
         for parameter in self.parameters:
             starts[parameter], here = position, slice(position, position + parameter.numel())
@@ -45,23 +44,29 @@ class FlatParameters:
             position = here.stop
         self.layers = [_weights_slice(module, starts) for _, module in network.layers]
 
-    def zero_gradient(self) -> None:
-        self.gradient.zero_()
+    def shape_gradient(self, l1: float, l2: float, clip_norm: float | None, clip_value: float | None) -> None:
+        """Add the gradient of l1·Σ|w| + l2/2·Σw² over all parameters, where they are now, then clip.
 
-    def penalize(self, l1: float, l2: float) -> None:
-        """Add the gradient of l1·Σ|w| + l2/2·Σw² over all parameters, where they are now."""
+        Clips as torch.nn.utils.clip_grad_norm_ and clip_grad_value_ do, without waiting for the device.
+        """
+        if not (l1 or l2 or clip_norm or clip_value):
+            return
+        self._raw_gradient = self.gradient.clone()
         if l2:
             self.gradient.add_(self.weights, alpha=l2)
         if l1:
             self.gradient.add_(self.weights.sign(), alpha=l1)
-
-    def clip(self, norm: float | None, value: float | None) -> None:
-        """Clip as torch.nn.utils.clip_grad_norm_ and clip_grad_value_ do, without waiting for the device."""
-        if norm is not None:
+        if clip_norm is not None:
             total = torch.linalg.vector_norm(self.gradient)
-            self.gradient.mul_((norm / (total + 1e-6)).clamp_(max=1.0))
-        if value is not None:
-            self.gradient.clamp_(-value, value)
+            self.gradient.mul_((clip_norm / (total + 1e-6)).clamp_(max=1.0))
+        if clip_value is not None:
+            self.gradient.clamp_(-clip_value, clip_value)
+
+    def restore_gradient(self) -> None:
+        """Make `gradient` the loss's own again, as before penalties and clipping."""
+        if self._raw_gradient is not None:
+            self.gradient.copy_(self._raw_gradient)
+            self._raw_gradient = None
 
 
 def _weights_slice(module: nn.Module, starts: Mapping[nn.Parameter, int]) -> slice:

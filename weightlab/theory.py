@@ -200,7 +200,7 @@ def regime_codes(rule: str, learning_rate: Real, momentum: Real, eigenvalues: Ei
     does in at least one (complex roots, or a negative one); 2 diverging: some error does not shrink (modulus >= 1).
     """
     kind, speed, carry = _prepared(rule, learning_rate, momentum)
-    oscillates = torch.zeros(torch.broadcast_shapes(speed.shape, carry.shape), dtype=torch.bool)
+    oscillates = torch.zeros_like(speed + carry, dtype=torch.bool)
     diverges = oscillates.clone()
     for value in _eigenvalue_list(eigenvalues):
         leading = _roots(kind, speed, carry, _eigenvalue(value))[0]
@@ -218,7 +218,7 @@ def error_path(rule: str, learning_rate: float, momentum: float, eigenvalue: flo
     """The error after 0, 1, ..., `steps` steps from error 1 at rest, (steps + 1,) float64, from powers of the roots.
 
     e[t] = e[1]·h[t-1] - product·h[t-2] with h[n] the sum of x^i·y^(n-i) over both roots x, y; at a double root r
-    that is e[t] = r^t (1 + t(1 - μ/r)): a straight line times a power. Once both roots' powers pass 1e308, infinite.
+    that is e[t] = r^t (1 + t(1 - μ/r)): a straight line times a power. Entries beyond 1e308 are not finite.
     """
     steps = whole_number("steps", steps, 0, 1_000_000)
     kind, speed, carry = _prepared(rule, learning_rate, momentum)
@@ -227,18 +227,23 @@ def error_path(rule: str, learning_rate: float, momentum: float, eigenvalue: flo
     # a learner at rest first moves by its gradient alone; PyTorch's Nesterov stores a look-ahead already η(1+μ) away
     first = 1 - speed * curvature * (1 + carry if kind == "nesterov" else 1)
     larger, smaller = _roots(kind, speed, carry, curvature)
-    time = torch.arange(1, steps + 1, dtype=torch.float64)
-    sums = [_power_sums(larger, smaller, count) for count in (time, time - 1)]  # h[t-1], h[t-2]
-    path = first * sums[0] - product * sums[1]
+    sums = _power_sums(larger, smaller, steps)  # h[-1], h[0], ..., h[steps - 1]
+    path = first * sums[1:] - product * sums[:-1]
     return torch.cat([torch.ones(1, dtype=torch.float64), path])
 
 
-def _power_sums(x: Tensor, y: Tensor, count: Tensor) -> Tensor:
-    """Real part of (x^count - y^count)/(x - y), with its limit count·x^(count-1) at a double root."""
+def _power_sums(x: Tensor, y: Tensor, count: int) -> Tensor:
+    """Real part of (x^n - y^n)/(x - y) for n = 0, ..., count, with its limit n·x^(n-1) at a double root."""
     if (x - y).abs() > 1e-6 * x.abs():
-        return ((x**count - y**count) / (x - y)).real
-    middle = (x + y) / 2
-    return torch.where(count > 0, count * (middle ** (count - 1).clamp(min=0)).real, 0.0)
+        return ((_powers(x, count) - _powers(y, count)) / (x - y)).real
+    n = torch.arange(1, count + 1, dtype=torch.float64)
+    sums = n * _powers((x + y) / 2, count)[:-1].real
+    return torch.cat([torch.zeros(1, dtype=torch.float64), sums])
+
+
+def _powers(x: Tensor, count: int) -> Tensor:
+    # a running product: torch's complex power makes NaN of 0⁰ and gives real negative roots an imaginary part
+    return torch.cat([torch.ones(1, dtype=x.dtype), x.expand(count)]).cumprod(0)
 
 
 # ---------------------------------------------------------------- heavy ball (classical momentum)

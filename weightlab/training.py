@@ -17,21 +17,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weightlab.devices import find_device
+from weightlab.devices import find_device, settle_threads
 from weightlab.experiments import TrainingExperiment
 from weightlab.losses import LOSSES
 from weightlab.models import initialize
+from weightlab.recorder import Culprit, Recorder, explain
 from weightlab.records import RunStatus, TrainingRecord
-from weightlab.recorder import Culprit, Recorder
 from weightlab.steppers import FlatParameters, make_stepper
 from weightlab.validate import choose, whole_number
 
-CHECK_EVERY = 16  # steps from one look at the recorded rows for divergence to the next
+CHECK_EVERY = 32  # steps from one look at the recorded rows for divergence to the next
 RUN_SETTINGS = ("clip_norm", "clip_value", "l1", "l2")  # of the experiment, changeable midway like the rule's own
 
 
 class DecisionMap(NamedTuple):
-    """What a network says on a grid: probabilities (y, x, class) at the points x (x,) and y (y,), float32 on the CPU."""
+    """What a network says on a grid: probabilities (y, x, class) at the points x (x,) and y (y,), float32, CPU."""
 
     x: Tensor
     y: Tensor
@@ -63,10 +63,11 @@ class Batches:
 class Training:
     """A run of `experiment` (which stays as it was): `step()`, `change(...)`, `since(step)`, `record()`.
 
-    A new Training of the same experiment starts from the same weights, bit for bit, and sees the same batches. Drive one
-    Training from one thread at a time. Raises ValueError where the experiment's device is absent.
+    A new Training of the same experiment starts from the same weights, bit for bit, and sees the same batches. Drive
+    one Training from one thread at a time. Raises ValueError where the experiment's device is absent.
 
     network:    the weightlab.models.Network that is trained
+    batches:    where its batches come from
     steps_done: steps taken
     status:     None while the run goes on, then how it ended (a divergence is noticed within CHECK_EVERY steps, at once
                 by `since` and `record`; steps after it are forgotten)
@@ -78,6 +79,7 @@ class Training:
         self.status: RunStatus | None = None
         self.changes: list[tuple[int, str, float | None]] = []
         self._now = experiment  # with the changes made midway
+        settle_threads()
         self._device = find_device(experiment.device)
         self._dtype = getattr(torch, experiment.dtype)
         if self._device.type == "mps" and self._dtype == torch.float64:
@@ -86,20 +88,21 @@ class Training:
         data = experiment.dataset
         self.network = experiment.model.build(data.shape, experiment.outputs)
         initialize(self.network, experiment.initialization, experiment.model.hidden_activation, weights)
-        self.network.to(self._device, self._dtype)
+        self.network.to(self._dtype).to(self._device)
         self._flat = FlatParameters(self.network)
         self._stepper = make_stepper(experiment.optimizer, self._flat)
         self._schedule = experiment.schedule.start()
         self._loss = LOSSES[experiment.loss]
         x, y = self._here(data.x_train), data.y_train.to(self._device)
-        self._batches = Batches(x, y, experiment.batch_size, order)
+        self.batches = Batches(x, y, experiment.batch_size, order)
         self._validation = self._here(data.x_validation), data.y_validation.to(self._device)
         self._recorder = Recorder(self.network, self._flat, experiment.weights_kept, chosen)
         self._learning_rates: list[float] = []
         self._last_loss: Tensor | None = None
+        self._has_modes = any(True for _ in self.network.buffers())  # batch normalization's running statistics
 
     def _here(self, x: Tensor) -> Tensor:
-        return x.to(self._device, self._dtype)
+        return x.to(self._dtype).to(self._device)  # in this order: MPS has no float64
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -112,7 +115,7 @@ class Training:
     @property
     def epoch(self) -> int:
         """Complete passes through the training examples."""
-        return self.steps_done // self._batches.per_epoch
+        return self.steps_done // self.batches.per_epoch
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -127,7 +130,7 @@ class Training:
             self._validate()
         rate = self._now.optimizer.learning_rate * self._schedule.factor()
         settings = {**self._now.optimizer.settings, "learning_rate": rate}
-        x, y = self._batches.next()
+        x, y = self.batches.next()
         flat = self._flat
         flat.before.copy_(flat.weights)
         ahead = self._stepper.look_ahead(settings)
@@ -138,6 +141,7 @@ class Training:
             flat.weights.copy_(flat.before)
         self._stepper.step(settings, lambda: self._gradient(x, y))
         torch.sub(flat.weights, flat.before, out=flat.update)
+        flat.restore_gradient()
         self._recorder.write(loss)
         self._learning_rates.append(rate)
         self._last_loss = loss
@@ -149,13 +153,10 @@ class Training:
     def _gradient(self, x: Tensor, y: Tensor) -> Tensor:
         """Loss at the weights as they are, its gradient left in the flat buffer, penalized and clipped."""
         now, flat = self._now, self._flat
-        flat.zero_gradient()
-        with torch.enable_grad():
-            loss = self._loss.value(self.network(x), y, now.dataset.classes)
-            loss.backward()  # type: ignore[no-untyped-call]
-        flat.raw_gradient.copy_(flat.gradient)
-        flat.penalize(now.l1, now.l2)
-        flat.clip(now.clip_norm, now.clip_value)
+        flat.gradient.zero_()
+        loss = self._loss.value(self.network(x), y, now.dataset.classes)
+        loss.backward()
+        flat.shape_gradient(now.l1, now.l2, now.clip_norm, now.clip_value)
         return loss.detach()
 
     def _validate(self) -> None:
@@ -171,9 +172,11 @@ class Training:
             self._schedule.observe(float(self._last_loss))  # the one schedule that has to wait for the device
 
     def _evaluate(self, x: Tensor) -> Tensor:
-        self.network.eval()
+        if self._has_modes:
+            self.network.eval()
         logits: Tensor = self.network(x)
-        self.network.train()
+        if self._has_modes:
+            self.network.train()
         return logits
 
     def _end_if_due(self) -> None:
@@ -196,33 +199,17 @@ class Training:
             self.status = RunStatus("diverged", culprit.step, self._explanation(culprit))
 
     def _explanation(self, culprit: Culprit) -> str:
-        where = self._where(culprit)
-        what = "became NaN" if np.isnan(culprit.value) else f"reached {culprit.value:.3g}"
-        limit = f"the limit is {culprit.limit:.3g}"
-        if culprit.step == 0 and culprit.quantity != "update":
-            cause = (
-                f"no step was taken yet, so the first weights ({self.experiment.initialization.label}) are too large; "
-                "choose initialization 'he_normal' or 'xavier_normal' with gain 'auto'"
-            )
-        else:
-            rate = self._learning_rates[max(culprit.step - (culprit.quantity != "update"), 0)]
-            cause = f"lower the learning rate (it was {rate:.3g}; try {rate / 10:.3g})"
-            if self._now.clip_norm is None and self._now.clip_value is None:
-                cause += " or clip the gradient (clip_norm=1)"
-        return f"diverged at step {culprit.step}: {where} {what}, {limit}; {cause}"
-
-    def _where(self, culprit: Culprit) -> str:
-        name = {
-            "activation": "the activation (root mean square) of",
-            "gradient": "the gradient norm of",
-            "update": "the update of",
-        }
-        if culprit.layer is not None:
-            return f"{name[culprit.quantity]} {self.layers[culprit.layer]}"
-        before = max(culprit.step - 1, 0)
-        ratios = self._recorder.split(self._recorder.read(before)[0][:1])["update_ratios"][0]
-        most = int(np.nanargmax(np.nan_to_num(ratios, nan=-1)))
-        return f"{self.layers[most]} took the largest update for its weights ({ratios[most]:.3g} times them), the loss"
+        # activations, loss and gradient at a step come of the step before, its update of its own learning rate
+        cause = culprit.step - (culprit.quantity != "update")
+        before = self._recorder.split(self._recorder.read(max(cause, 0))[0][:1])
+        return explain(
+            culprit,
+            self.layers,
+            before["update_ratios"][0],
+            learning_rate=self._learning_rates[cause] if cause >= 0 else None,
+            clipped=self._now.clip_norm is not None or self._now.clip_value is not None,
+            first_weights=self.experiment.initialization.label,
+        )
 
     def stop(self) -> None:
         """End the run here, if it has not ended."""

@@ -82,14 +82,13 @@ def _pytorch_velocity(gradient: Tensor, state: State, settings: Settings) -> Ten
     if "velocity" not in state:
         return gradient.clone()
     momentum, dampening = settings["momentum"], settings.get("dampening", 0.0)
-    if not _is_zero(dampening):
+    carried = state["velocity"] * momentum
+    if _is_zero(dampening) or _is_zero(momentum):
         # torch.optim.SGD keeps no velocity at momentum 0 and then ignores the dampening
-        if isinstance(momentum, Tensor) or isinstance(dampening, Tensor):
-            moving = torch.as_tensor(momentum, dtype=gradient.dtype, device=gradient.device) > 0
-            gradient = gradient * (1 - dampening * moving)
-        elif momentum > 0:
-            gradient = gradient * (1 - dampening)
-    return _add_scaled(gradient, state["velocity"], momentum)
+        return carried.add_(gradient)
+    if isinstance(momentum, Tensor):
+        dampening = dampening * (momentum > 0)
+    return _add_scaled(carried, gradient, 1 - dampening)
 
 
 def _momentum(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
@@ -202,10 +201,12 @@ def _at_the_weights(w: Tensor, state: State, settings: Settings) -> Tensor:
     return w
 
 
-def _sgd(*names: str, **fixed: Any) -> Callable[[Settings], tuple[str, dict[str, Any]] | None]:
+def _sgd(*names: str, nesterov: bool = False) -> Callable[[Settings], tuple[str, dict[str, Any]] | None]:
     def equivalent(settings: Settings) -> tuple[str, dict[str, Any]]:
-        chosen = {name: settings[name] for name in ("weight_decay", *names)}
-        return "SGD", {"lr": settings["learning_rate"], **chosen, **fixed}
+        arguments = {"lr": settings["learning_rate"], **{name: settings[name] for name in ("weight_decay", *names)}}
+        if nesterov and settings["momentum"] > 0:  # without momentum it is plain descent, and torch refuses the flag
+            arguments["nesterov"] = True
+        return "SGD", arguments
 
     return equivalent
 

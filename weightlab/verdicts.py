@@ -34,7 +34,8 @@ class Path:
     learning_rates: Tensor
 
     def point(self, step: int) -> str:
-        x, y = self.weights[step].tolist()
+        negligible = 1e-6 * self.landscape.size
+        x, y = (value if abs(value) > negligible else 0.0 for value in self.weights[step].tolist())
         return f"({x:.3g}, {y:.3g})"
 
 
@@ -50,10 +51,10 @@ def verdict(path: Path, diverged_at: int, converged_at: int) -> RunStatus:
 def _explain_rest(path: Path, step: int) -> str:
     label, end = path.optimizer.label, path.weights[-1]
     beginning = f"{label} came to rest after {step} steps"
-    curvatures = torch.linalg.eigvalsh(path.landscape.hessian(end))
-    if float(curvatures[0]) < 0:
-        kind = "saddle point" if float(curvatures[1]) > 0 else "maximum"
-        return f"{beginning}, but on a {kind} at {path.point(-1)}: the loss still falls along curvature {curvatures[0]:.3g}"
+    low, high = _curvatures(path.landscape, end)[0].tolist()
+    if low < 0:
+        kind = "saddle point" if high > 0 else "maximum"
+        return f"{beginning}, but on a {kind} at {path.point(-1)}: along curvature {low:.3g} the loss still falls"
     nearest = _nearest_minimum(path.landscape, end)
     if nearest is not None and nearest < 1e-2 * path.landscape.size:
         return f"{beginning} in the minimum at {path.point(-1)}"
@@ -83,33 +84,41 @@ def _nearest_minimum(landscape: Landscape, w: Tensor) -> float | None:
 def _explain_divergence(path: Path, step: int) -> str:
     """Name the direction and the limit that was passed; on a curved landscape at the last point that was inside it."""
     landscape, optimizer = path.landscape, path.optimizer
-    beginning = f"{optimizer.label} diverged at step {step}"
-    last = _last_inside(landscape, path.weights[:step]) if step > 0 else 0
+    if step == 0:
+        return f"{optimizer.label} starts where the loss or its gradient is not finite, or too far out; start nearer"
+    last = _last_inside(landscape, path.weights[:step])
     if landscape.eigenvalues is not None:
-        reference = path.weights[max(step - 1, 0)]  # by then the growing direction has taken over
-        direction, curvature = _carrying_direction(landscape, reference)
+        # by its last finite step the growing direction has taken over
+        direction, curvature = _carrying_direction(landscape, path.weights[step - 1])
         where = f"along {_vector(direction)}"
     else:
-        values, vectors = torch.linalg.eigh(landscape.hessian(path.weights[last]))
-        strongest = int(values.abs().argmax())
+        values, vectors = _curvatures(landscape, path.weights[last])
+        strongest = -1 if float(values[-1]) > 0 else 0
         direction, curvature = vectors[:, strongest], float(values[strongest])
         where = f"from {path.point(last)}, where it stood at step {last}, along {_vector(direction)}"
-    rate = float(path.learning_rates[: max(step, 1)].amax())
+    rate = float(path.learning_rates[:step].amax())
+    beginning = f"{optimizer.label} diverged at step {step} {where}"
     if optimizer.rule in RECURRENCES:
         effective = path.loss_scale * curvature + optimizer.weight_decay
         passed = _passed_limit(optimizer, rate, effective)
         if passed:
-            return f"{beginning} {where}, the direction of curvature λ = {effective:.4g}: {passed}"
-        if effective < 0:
-            return (f"{beginning} {where}: the curvature there is {effective:.4g}, so the loss falls without end and "
+            return f"{beginning}, the direction of curvature λ = {effective:.4g}: {passed}"
+        if effective < 0 and landscape.eigenvalues is not None:
+            return (f"{beginning}: the curvature there is {effective:.4g}, so the loss falls without end and "
                     "no learning rate makes it stop; look at fewer steps")
     if optimizer.rule == "adamw" and rate * optimizer.weight_decay > 2:
         decay = optimizer.weight_decay
-        return (f"{beginning}: its decay multiplies both weights by 1 − η·{decay:g} = {1 - rate * decay:.3g} a step; "
-                f"learning rate {rate:.4g} is beyond the limit 2/{decay:g} = {2 / decay:.4g}")
+        return (f"{beginning}: weight decay multiplies the weights by 1 − {decay:g}η = {1 - rate * decay:.3g} a step; "
+                f"learning rate {rate:.4g} is beyond the limit 2/{decay:g} = {2 / decay:.4g}; take a smaller one")
     length = float(torch.linalg.vector_norm(path.gradients[last]))
-    return (f"{beginning} {where} (curvature {path.loss_scale * curvature:.3g}): at {path.point(last)} the gradient is "
-            f"{length:.3g} long, which at learning rate {rate:.4g} carried it off the landscape; take a smaller one")
+    return (f"{beginning} (curvature {path.loss_scale * curvature:.3g}): at {path.point(last)} the gradient is "
+            f"{length:.3g} long, and learning rate {rate:.4g} carried it off the landscape; take a smaller one")
+
+
+def _curvatures(landscape: Landscape, w: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors of the Hessian at one point; zeros where it is not finite."""
+    values, vectors = torch.linalg.eigh(landscape.hessian(w).nan_to_num(0.0, 0.0, 0.0))
+    return values, vectors
 
 
 def _last_inside(landscape: Landscape, weights: Tensor) -> int:
@@ -146,5 +155,6 @@ def _passed_limit(optimizer: OptimizerSettings, rate: float, curvature: float) -
 
 
 def _vector(direction: Tensor) -> str:
-    x, y = (direction * (1.0 if direction[direction.abs().argmax()] > 0 else -1.0)).tolist()
-    return f"({x + 0.0:.2f}, {y + 0.0:.2f})"
+    sign = 1.0 if float(direction[direction.abs().argmax()]) > 0 else -1.0
+    x, y = (round(sign * value, 2) + 0.0 for value in direction.tolist())  # + 0.0 turns -0.0 into 0.0
+    return f"({x:.2f}, {y:.2f})"

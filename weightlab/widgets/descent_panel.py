@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from weightlab import theory
-from weightlab.descent import descend
+from weightlab.descent import descend, measured_rate
 from weightlab.experiments import DescentExperiment
 from weightlab.landscapes import LANDSCAPES, Landscape, landscape
-from weightlab.measurements import distances_to_minimum, loss_by_direction, tail_rate
+from weightlab.measurements import loss_by_direction
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.plots import contour_backdrop
 from weightlab.records import DescentRecord
@@ -20,6 +22,7 @@ from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.validate import choose
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, linear, logarithmic
 from weightlab.widgets.panel import Panel, Row, row, verdict
+from weightlab.widgets.settings_map import SettingsMap
 
 SIDE_VIEWS = ("loss", "gradient", "directions", "phase")
 LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
@@ -36,7 +39,9 @@ class DescentPanel(Panel):
     """Rules on a landscape: paths on the left, two views of the run on the right.
 
     landscape: a name in LANDSCAPES or a Landscape (your own too). rules: names in UPDATE_RULES, drawn in this order.
-    right: two of SIDE_VIEWS ("directions" needs a quadratic). choose_landscape: offer all of them. Values of the
+    right: two of SIDE_VIEWS ("directions" needs a quadratic). choose_landscape: offer all of them. arrows: offer to
+    show gradient step, carried velocity and their sum, for the last rule. settings_map: put the measured (η, μ) plane
+    of the last rule beside the landscape, where a drag sets both (quadratics, rules with momentum). Values of the
     controls (learning_rate, momentum, condition_number, start_x, …) may be given by name.
     """
 
@@ -48,6 +53,7 @@ class DescentPanel(Panel):
         right: tuple[str, str] = ("loss", "gradient"),
         choose_landscape: bool = False,
         arrows: bool | None = None,
+        settings_map: bool = False,
         questions: Sequence[Question] = (),
         title: str = "Descent",
         **values: float,
@@ -60,6 +66,9 @@ class DescentPanel(Panel):
         self._right = right
         self._own = landscape if isinstance(landscape, Landscape) else None
         self._backdrops: dict[Landscape, Any] = {}
+        self._map = SettingsMap(self._rules[-1]) if settings_map else None
+        if settings_map and "momentum" not in UPDATE_RULES[self._rules[-1]].defaults:
+            raise ValueError(f"settings_map needs a rule with momentum, {self._rules[-1]!r} has none; name 'momentum' last")
         name = self._own.name if self._own else choose("landscape", landscape, LANDSCAPES)
         controls, defaults = self._build_controls(name, choose_landscape, arrows)
         for given in values:
@@ -110,8 +119,7 @@ class DescentPanel(Panel):
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         land = self._landscape_for(values)
-        before = self.experiment.landscape if self.experiment is not None else land
-        if before.bounds != land.bounds:  # another landscape: its own start, on sliders that span it
+        if self.experiment is not None and self.experiment.landscape.name != land.name:
             values["start_x"], values["start_y"] = land.start
             self._respan_start(land)
         experiment = DescentExperiment(
@@ -139,7 +147,15 @@ class DescentPanel(Panel):
             if len(self._backdrops) > 12:
                 self._backdrops.pop(next(iter(self._backdrops)))
             self._backdrops[experiment.landscape] = contour_backdrop(experiment.landscape)
-        return descent_picture(experiment, record, self._backdrops[experiment.landscape], self._right, arrows=arrows)
+        backdrop = self._backdrops[experiment.landscape]
+        picture = descent_picture(experiment, record, backdrop, self._right, arrows=arrows)
+        if self._map is None or experiment.landscape.eigenvalues is None:
+            return picture
+        moved = tuple(replace(view, cell=(view.cell[0] + 1, *view.cell[1:])) for view in picture.views)
+        plane = self._map.view(experiment.landscape, (0, 0, 1, 2))
+        return replace(
+            picture, views=(plane, *moved), references=(*self._map.references(), *picture.references), widths=(1.0, 1.0, 0.9)
+        )
 
 
 def descent_picture(
@@ -149,7 +165,7 @@ def descent_picture(
     land = experiment.landscape
     table = TableBuilder(record.steps + 1)
     plane = View(
-        "plane", land.name.replace("_", " "), Axis("w₁", limits=land.bounds[0]), Axis("w₂", limits=land.bounds[1]),
+        "plane", _title(land), Axis("w₁", limits=land.bounds[0]), Axis("w₂", limits=land.bounds[1]),
         (0, 0, 1, 2), backdrop, pad=("start_x", "start_y"),
     )
     views = [plane]
@@ -165,6 +181,10 @@ def descent_picture(
         tuple(views), table.table, np.arange(record.steps + 1, dtype=np.float32), tuple(table.series), references,
         widths=(1.15, 1.0), summary=descent_summary(experiment, record),
     )
+
+
+def _title(land: Landscape) -> str:
+    return LANDSCAPES[land.name].label if land.name in LANDSCAPES and land.source is None else land.name
 
 
 def _height(experiment: DescentExperiment) -> tuple[str, float]:
@@ -206,7 +226,7 @@ def _phase_view(table: TableBuilder, experiment: DescentExperiment, record: Desc
         position = (record.weights[:, i] - target) @ axis
         velocity = torch.cat([torch.zeros(1, dtype=torch.float64), position.diff()])
         table.add("phase", "path", name, torch.stack([position, velocity], dim=1).numpy(), colour=i)
-    return View("phase", "Phase portrait, flattest direction", Axis("position"), Axis("velocity (change per step)"), cell)
+    return View("phase", "Phase portrait", Axis("position, flattest direction"), Axis("change per step"), cell)
 
 
 _SIDE: dict[str, Callable[..., View]] = {
@@ -221,7 +241,7 @@ def _add_arrows(table: TableBuilder, record: DescentRecord) -> None:
     rates = torch.cat([record.learning_rates[:, i], record.learning_rates[-1:, i]])
     from_gradient = -rates[:, None] * record.gradients[:, i]
     for name, vector, colour in (
-        ("gradient step −ηg", from_gradient, 3), ("carried velocity", steps - from_gradient, 2), ("step", steps, 5),
+        ("gradient step −ηg", from_gradient, 3), ("carried velocity", steps - from_gradient, 4), ("step", steps, 5),
     ):
         table.add("plane", "arrow", name, torch.cat([record.weights[:, i], vector], dim=1).numpy(), colour=colour)
 
@@ -233,51 +253,37 @@ def descent_summary(experiment: DescentExperiment, record: DescentRecord) -> str
     for i, name in enumerate(record.labels):
         finite = record.losses[:, i][torch.isfinite(record.losses[:, i])]
         parts.append(f"{name}: {label} from {float(finite[0] - base):.3g} to {float(finite[-1] - base):.3g}")
-    return f"{experiment.landscape.name.replace('_', ' ')}, {record.steps} steps. " + "; ".join(parts) + "."
+    return f"{_title(experiment.landscape)}, {record.steps} steps. " + "; ".join(parts) + "."
 
 
-def predicted_rate(settings: OptimizerSettings, eigenvalues: Sequence[float]) -> float | None:
+def predicted_rate(settings: OptimizerSettings, eigenvalues: tuple[float, float]) -> float | None:
     """Theory's asymptotic factor per step on a quadratic; None for rules it does not cover."""
-    rate, momentum = settings.learning_rate, settings.settings.get("momentum", 0.0)
-    if settings.rule == "gradient_descent":
-        return max(float(theory.gradient_descent_factor(rate, value)) for value in eigenvalues)
-    if settings.rule in {"momentum", "classical_momentum", "sutskever_momentum"}:
-        return float(theory.heavy_ball_rate(rate, momentum, eigenvalues))
-    if settings.rule == "averaged_momentum":
-        return float(theory.heavy_ball_rate(rate * (1 - momentum), momentum, eigenvalues))
-    if settings.rule in {"nesterov", "sutskever_nesterov"}:
-        return float(theory.nesterov_rate(rate, momentum, eigenvalues))
-    return None
+    if settings.rule not in theory.RECURRENCES:
+        return None
+    momentum = settings.settings.get("momentum", 0.0)
+    return float(theory.convergence_rate(settings.rule, settings.learning_rate, momentum, eigenvalues))
 
 
 def stable_limit(settings: OptimizerSettings, largest: float) -> float | None:
     """Theory's largest stable learning rate at the largest eigenvalue; None for rules it does not cover."""
-    momentum = settings.settings.get("momentum", 0.0)
-    if settings.rule == "gradient_descent":
-        return float(theory.gradient_descent_limit(largest))
-    if settings.rule in {"momentum", "classical_momentum", "sutskever_momentum"}:
-        return float(theory.heavy_ball_limit(momentum, largest))
-    if settings.rule == "averaged_momentum":
-        return float(theory.heavy_ball_limit(momentum, largest)) / (1 - momentum)
-    if settings.rule in {"nesterov", "sutskever_nesterov"}:
-        return float(theory.nesterov_limit(momentum, largest))
-    return None
+    if settings.rule not in theory.RECURRENCES or largest <= 0:
+        return None
+    return float(theory.learning_rate_limit(settings.rule, settings.settings.get("momentum", 0.0), largest))
 
 
 def descent_reading(experiment: DescentExperiment, record: DescentRecord) -> list[Row]:
-    """Theory beside measurement for every rule, and how each run ended, in words."""
+    """Theory beside measurement, one line a rule where theory covers it, and how the runs ended, in words."""
     land = experiment.landscape
+    rates = measured_rate(record, land.minima[0]) if land.minima else torch.full((len(record.labels),), math.nan)
     rows: list[Row] = []
     for i, (settings, name) in enumerate(zip(experiment.optimizers, record.labels, strict=True)):
-        if land.eigenvalues is not None and land.gradient_noise == 0:
-            rate = predicted_rate(settings, land.eigenvalues)
-            measured = tail_rate(distances_to_minimum(record, land, i))
-            if rate is not None:
-                found = "too few steps" if measured is None else f"{measured:.4f}"
-                rows.append(row(f"{name}: error × per step", f"{rate:.4f}", found))
-            limit = stable_limit(settings, land.eigenvalues[1])
-            if limit is not None:
-                ended = {"diverged": "diverged", "converged": "converged"}.get(record.status(i).kind, "still bounded")
-                rows.append(row(f"{name}: stable for η below", f"{limit:.4g}", f"η = {settings.learning_rate:.4g}: {ended}"))
-        rows.append(verdict(f"{name}: {record.status(i).message}"))
-    return rows
+        if land.eigenvalues is None or land.gradient_noise > 0:
+            break
+        rate, limit = predicted_rate(settings, land.eigenvalues), stable_limit(settings, land.eigenvalues[1])
+        if rate is not None and limit is not None:
+            measured = float(rates[i])
+            found = f"× {measured:.4f} a step" if math.isfinite(measured) else "too few steps"
+            rows.append(row(f"{name}: error", f"× {rate:.4f} a step; diverges beyond η = {limit:.4g}", found))
+    ended = [record.status(i) for i in range(len(record.labels))]
+    told = [status for status in ended if status.kind == "diverged"] if len(ended) > 1 else ended
+    return rows + [verdict(status.message) for status in told]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -63,9 +63,13 @@ class Panel(Stage):
         self.experiment: Any = None
         self.record: Any = None
         self.on_msg(self._receive)
-        with self.hold_sync():
-            self.controls = [control.spec() for control in controls]
-            self._apply(self._checked(dict(values)), None)
+        try:
+            with self.hold_sync():
+                self.controls = [control.spec() for control in controls]
+                self._apply(self._checked(dict(values)), None)
+        except Exception:
+            self.close()  # refused: leave no half-made widget behind
+            raise
 
     # ---- what subclasses say -------------------------------------------------------------------------------------
 
@@ -115,8 +119,9 @@ class Panel(Stage):
 
     def close(self) -> None:
         """End the worker and free the widget; what was measured stays readable in `record`."""
-        self._worker.close()
-        self._open.discard(self)
+        if "_worker" in self.__dict__:  # ipywidgets closes even what its constructor refused
+            self._worker.close()
+            self._open.discard(self)
         super().close()
 
     def __repr__(self) -> str:
@@ -170,7 +175,7 @@ class Panel(Stage):
 
     def _measure_questions(self) -> None:
         for asked in self._asked:
-            if asked.prediction is not None and asked.measured is None:
+            if asked.prediction is not None and asked.measured is None and self.record is not None:
                 asked.measured = asked.question.measure(self)
         self.questions = [asked.spec(i) for i, asked in enumerate(self._asked)]
 
@@ -218,8 +223,3 @@ def _number_from_text(label: str, text: str, positions: tuple[float, ...]) -> fl
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else repr(value)
-
-
-def guarded(measure: Callable[[Any], float | str | None]) -> Callable[[Any], float | str | None]:
-    """A measurement that answers None while the panel has no record yet."""
-    return lambda panel: None if panel.record is None else measure(panel)

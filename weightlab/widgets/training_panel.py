@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 
 from weightlab.activations import ACTIVATIONS
+from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
-from weightlab.initializers import INITIALIZERS, initialization
+from weightlab.initializers import INITIALIZERS, fans, initialization
 from weightlab.models import model
 from weightlab.pictures import Axis, Picture, Reference, Series, View
+from weightlab.signal_theory import activation_sizes
 from weightlab.training import Training
 from weightlab.update_rules import UPDATE_RULES, optimizer
 from weightlab.validate import choose
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
+from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel, Row, row, verdict
 
 MESSAGES_PER_SECOND = 30
+READINGS_PER_SECOND = 2
 BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
 LIVE = ("learning_rate", "momentum", "pace")  # settings that act on the run that is going on
 PACES = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 250.0, 500.0, 1000.0)
@@ -80,9 +84,10 @@ class TrainingPanel(Panel):
         shown = [control for control in everything if controls is None or control.name in controls]
         self._hidden = {**DEFAULTS, **values}
         self._steps, self._seed, self._device = steps, seed, device
+        self._datasets: dict[str, Dataset] = {}
         self._training: Training | None = None
         self._state = "idle"
-        self._next_message = self._last = self._debt = 0.0
+        self._next_message = self._next_reading = self._last = self._debt = 0.0
         visible = {control.name: self._hidden[control.name] for control in shown}
         super().__init__(shown, visible, title=title, questions=questions, height=520)
 
@@ -99,7 +104,7 @@ class TrainingPanel(Panel):
                 "mlp", depth=int(full["depth"]), width=int(full["width"]), activation=full["activation"],
                 batch_norm=full["batch_norm"], residual=full["residual"],
             ),
-            dataset=full["dataset"],
+            dataset=self._data(full["dataset"]),
             optimizer=optimizer(rule, **settings),
             initialization=initialization(full["initializer"]),
             batch_size=int(full["batch_size"]),
@@ -108,16 +113,25 @@ class TrainingPanel(Panel):
             device=self._device,
         )
 
+    def _data(self, name: str) -> Dataset:
+        """Datasets are read once; a slider must not wait for the disk."""
+        if name not in self._datasets:
+            self._datasets[name] = dataset(name)
+        return self._datasets[name]
+
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         changed = {name for name, value in values.items() if self.values.get(name) != value}
         experiment = self._build(values)  # refuses bad values before anything changes
         if self._training is not None and changed <= set(LIVE):
-            if changed & {"learning_rate", "momentum"}:
-                names = set(experiment.optimizer.settings) & changed
+            notice = {}
+            names = set(experiment.optimizer.settings) & changed
+            if names and self._training.status is None:
                 self._training.change(**{name: values[name] for name in names})
+            elif names:
+                notice = {"kind": "info", "text": "This run has ended: Reset begins one with the new setting."}
             self.values = values
-            self.notice = {}
-            self._tell_reading()
+            self.notice = notice
+            self.reading = self._rows()
             return
         self._begin(experiment, values, seq)
 
@@ -168,13 +182,18 @@ class TrainingPanel(Panel):
             while self._training.status is None and (steps is None or done < steps):
                 self._one_step()
                 done += 1
-                if done % 200 == 0:
-                    self._film.take()
+            self._film.take()  # all of them: nobody watches
             self._state = self._ended() or "paused"
             self._finish()
             self.show(self._film.picture(self._steps))
             self._tell()
             return self.record
+
+    def _failed(self, error: Exception, mail: Mail | None) -> None:
+        if mail is None:  # the run itself broke: it cannot go on, and must not say that it does
+            self._state = "stopped"
+            self._tell()
+        super()._failed(error, mail)
 
     # ---- the worker's slices -------------------------------------------------------------------------------------
 
@@ -198,6 +217,9 @@ class TrainingPanel(Panel):
                 self._finish()
                 self._tell()
                 return False
+            if now >= self._next_reading:
+                self._next_reading = now + 1 / READINGS_PER_SECOND
+                self.reading = self._rows()
         if self._debt < 1:
             self._worker.wait_for_mail(min((1 - self._debt) / pace, 1 / MESSAGES_PER_SECOND))
         return True
@@ -220,7 +242,7 @@ class TrainingPanel(Panel):
             self._training.stop()
         self._send_rows()
         self.record = self._training.record()
-        self._tell_reading()
+        self.reading = self._rows()
         self._measure_questions()
 
     # ---- what the learner sees -----------------------------------------------------------------------------------
@@ -242,18 +264,35 @@ class TrainingPanel(Panel):
         text = {"idle": "ready", "running": "training", "paused": "paused"}.get(self._state, self._state)
         self.transport = {"live": True, "state": self._state, "text": text}
 
-    def _tell_reading(self) -> None:
-        self.reading = self._rows()
-
     def _rows(self) -> list[Row]:
         assert self._training is not None
         film, status = self._film, self._training.status
         norms = film.gradient_norms
-        rows = [row("gradient, first layer : last hidden layer", "", f"{norms[0] / norms[-2]:.2g}" if norms[-2] else "0 : 0")]
+        rows = []
+        if len(norms) > 1:
+            ratio = f"{norms[0] / norms[-2]:.2g}" if norms[-2] else "0 : 0"
+            rows.append(row("gradient, first layer : last hidden layer", "", ratio))
         if film.validated is not None:
             rows.append(row("validation accuracy", "", f"{film.validated:.1%} after {film.validated_at} updates"))
         rows.append(verdict(status.message if status is not None else f"{self._training.steps_done} updates so far"))
         return rows
+
+
+def predicted_activations(training: Training) -> np.ndarray | None:
+    """Mean field's RMS of every layer's output before training, (layer,); None for networks it does not cover."""
+    experiment = training.experiment
+    settings = dict(experiment.model.settings)
+    if experiment.model.name != "mlp" or settings.get("batch_norm") or settings.get("residual"):
+        return None
+    start, activation = experiment.initialization, experiment.model.hidden_activation
+    if start.initializer.mean(dict(start.settings)) != 0:
+        return None
+    sides = [fans(module.weight) for _, module in training.network.layers]
+    gain, given = start.gain_for(activation), dict(start.settings)
+    gains = [fan_in * start.initializer.variance(fan_in, fan_out, gain, given) for fan_in, fan_out in sides]
+    biases = [start.initializer.bias_variance(fan_in) for fan_in, _ in sides]
+    square = float(experiment.dataset.x_train.square().mean())
+    return activation_sizes(activation.function, gains, biases, square).numpy()
 
 
 class Film:
@@ -266,6 +305,7 @@ class Film:
     def __init__(self, training: Training) -> None:
         self._training = training
         self.layers = training.layers
+        self._theory = predicted_activations(training)
         self._origin = training.record().weight_paths[0].numpy().astype(np.float32)
         self._seen = 0
         self._weights = self._origin[None]
@@ -310,10 +350,10 @@ class Film:
         validation[np.isnan(validation)] = self._validation_loss
         if len(validation):
             self._validation_loss = validation[-1]
-        moved = (before - self._origin).reshape(len(steps), -1)
+        moved = (before - self._origin).reshape(len(steps), self._origin.size)
         columns = [news["losses"][:, None], validation[:, None], news["gradient_norms"], news["activation_rms"], moved]
         table = np.concatenate([column.astype(np.float32) for column in columns], axis=1)
-        return table.reshape(len(steps), -1), steps
+        return table, steps
 
     @property
     def gradient_norms(self) -> np.ndarray:
@@ -336,13 +376,13 @@ class Film:
             Series("gradients", "bars", "gradient", gradients),
         )
         place = np.arange(count)
-        references = tuple(
-            Reference(view, "marks", "before the first update", np.stack([place, self.start[list(columns)]], axis=1))
-            for view, columns in (("activations", activations), ("gradients", gradients))
-        )
+        marks = [Reference("gradients", "marks", "before the first update", np.stack([place, self.start[list(gradients)]], 1))]
+        if self._theory is not None:
+            points = np.stack([place, self._theory], 1)
+            marks.append(Reference("activations", "marks", "theory, before the first update", points))
         table, steps = np.concatenate(self._tables), np.concatenate(self._steps)
         return Picture(
-            _training_views(names), table, steps, series, references, summary=self._summary(table, steps),
+            _training_views(names), table, steps, series, tuple(marks), summary=self._summary(table, steps),
             last_step=last_step, groups=self.layers,
         )
 

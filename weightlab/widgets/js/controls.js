@@ -88,11 +88,10 @@ function buildControls(specs, onSet) {
   }
   return {
     node: make("div", { class: "wl-controls" }, ...groups.map((g) => g.node)),
-    // Settings that play no part in what is now chosen stay visible, greyed.
+    // Settings that play no part in what is now chosen are not shown.
     markUnused: (names) => {
       for (const [name, item] of items) {
-        item.row.classList.toggle("wl-unused", names.includes(name));
-        item.row.querySelectorAll("input, select").forEach((node) => { node.disabled = names.includes(name); });
+        item.row.hidden = names.includes(name);
       }
     },
     update: (values) => { for (const [name, item] of items) if (name in values) item.update(values[name]); },
@@ -122,12 +121,13 @@ function buildQuestion(question, onPredict) {
 function buildReading(rows) {
   if (!rows.length) return make("div");
   const cell = (tag, text) => make(tag, { text });
+  const theory = rows.some((row) => row.theory); // without any, no column for it
   return make("table", { class: "wl-reading" },
-    make("thead", {}, make("tr", {}, ...["", "theory", "measured"].map((t) => cell("th", t)))),
+    make("thead", {}, make("tr", {}, ...(theory ? ["", "theory", "measured"] : ["", "measured"]).map((t) => cell("th", t)))),
     make("tbody", {}, ...rows.map((row) => make("tr", { class: row.verdict ? "wl-verdict" : "" },
       ...(row.verdict
         ? [make("td", { colspan: 3 }, make("span", { text: row.verdict }))]
-        : [cell("th", row.label), cell("td", row.theory), cell("td", row.measured)])))));
+        : [cell("th", row.label), ...(theory ? [cell("td", row.theory)] : []), cell("td", row.measured)])))));
 }
 
 function legendSwatch(item, theme, groups) {

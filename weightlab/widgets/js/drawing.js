@@ -28,6 +28,14 @@ function axisLimits(axis, columns, table, fixedSpan, extra) {
   return [Math.floor((lo - pad / 2) / unit) * unit, Math.ceil((hi + pad / 2) / unit) * unit];
 }
 
+// A run that is going on gets room to grow into; its axis does not wait for the last of all steps.
+function lastStep(picture, table) {
+  const seen = table.rows ? table.steps[table.rows - 1] : 1;
+  if (picture.last_step === null || picture.last_step === undefined) return seen;
+  const steps = linearTicks(0, Math.max(seen, 40) * 1.2, 4);
+  return Math.min(picture.last_step, steps[1].value * Math.ceil((Math.max(seen, 40) * 1.02) / steps[1].value));
+}
+
 function layoutView(view, box, picture, table) {
   const series = picture.series.filter((s) => s.view === view.name);
   const references = picture.references.filter((r) => r.view === view.name);
@@ -35,13 +43,13 @@ function layoutView(view, box, picture, table) {
   const xColumns = series.flatMap((s) => (s.kind === "path" || s.kind === "arrow" ? [s.columns[0]] : []));
   const overSteps = series.some((s) => s.kind === "curve" || s.kind === "family");
   const bars = series.filter((s) => s.kind === "bars");
-  const last = picture.last_step ?? (table.rows ? table.steps[table.rows - 1] : 1);
+  const last = lastStep(picture, table);
   let span = null;
   if (bars.length) span = [-0.6, Math.max(...bars.map((s) => s.columns.length)) - 0.4];
   else if (overSteps) span = [0, Math.max(1, last)];
   const xLimits = axisLimits(view.x, xColumns, table, span, references.flatMap((r) => r.xs));
   const yLimits = axisLimits(view.y, yColumns, table, null, references.flatMap((r) => r.ys));
-  const margin = { left: 58, right: 12, top: 26, bottom: 40 };
+  const margin = { left: 58, right: 18, top: 26, bottom: 40 };
   const area = {
     x: box.x + margin.left, y: box.y + margin.top,
     w: box.w - margin.left - margin.right, h: box.h - margin.top - margin.bottom,

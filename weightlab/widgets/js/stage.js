@@ -136,10 +136,11 @@ class StageView {
       if (skip < 0) { this.model.send({ type: "hello" }); return; }
       const steps = asFloats(buffers[1]);
       if (skip >= steps.length) return;
+      const atEnd = !this.playing && this.place >= this.table.rows - 1 - 0.5;
       this.table.append(asFloats(buffers[0]).subarray(skip * message.columns), steps.subarray(skip));
       this.stats.rows = this.table.rows;
       this.stats.messages += 1;
-      this.following = this.following || this.table.rows <= steps.length;
+      this.following = this.following || atEnd;
       this.limitsStale = true;
       this.dirty.moving = true;
     }

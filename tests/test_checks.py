@@ -1,0 +1,210 @@
+"""Verdicts: unanswered stubs pass by, right answers pass, wrong ones fail and say what is missed and by how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from weightlab.checks import Verdict, check_choice, check_function, check_number, check_run, check_settings
+from weightlab.update_rules import optimizer
+
+
+def reference_step(w: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
+    return w - learning_rate * gradient
+
+
+INPUTS = [
+    (torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.5]), 0.1),
+    (torch.tensor([0.0, 3.0]), torch.tensor([-1.0, 2.0]), 0.01),
+]
+
+
+def loss_of(settings: float) -> float:
+    return settings**2
+
+
+UNANSWERED: dict[str, Callable[[], Verdict]] = {
+    "number": lambda: check_number(..., 0.2, 0.01),
+    "choice": lambda: check_choice(..., "a", ["a", "b"]),
+    "function": lambda: check_function(..., reference_step, INPUTS),
+    "function that returns ...": lambda: check_function(lambda w, g, lr: ..., reference_step, INPUTS),
+    "run": lambda: check_run(..., loss_of, at_most=1),
+    "settings": lambda: check_settings({"learning_rate": ..., "momentum": ...}, loss_of, at_most=1),
+}
+
+
+@pytest.mark.parametrize("case", UNANSWERED)
+def test_an_unanswered_stub_is_no_error_and_no_failure(case: str) -> None:
+    verdict = UNANSWERED[case]()
+    assert verdict.passed is None
+    assert repr(verdict).startswith("○ not answered yet") and "\n" not in repr(verdict)
+
+
+def test_settings_answered_in_part_name_those_still_to_be_given() -> None:
+    verdict = check_settings({"learning_rate": 0.1, "momentum": ...}, loss_of, at_most=1)
+    assert repr(verdict) == "○ not answered yet: momentum still to be given"
+
+
+@pytest.mark.parametrize(
+    "answer", [0.2, 0.2049, torch.tensor(0.2), torch.tensor([0.2]), np.float32(0.2), np.array([0.2])], ids=repr
+)
+def test_a_number_within_tolerance_passes(answer: object) -> None:
+    verdict = check_number(answer, 0.2, 0.005, "use 2/λ")
+    assert verdict.passed is True and repr(verdict).startswith("✓ right: 0.2")
+    assert "2/λ" not in repr(verdict)
+
+
+@settings(max_examples=50, deadline=None)
+@given(expected=st.floats(-1e6, 1e6), gap=st.floats(-1e3, 1e3), tolerance=st.floats(1e-9, 1e2))
+def test_a_number_passes_exactly_when_it_is_within_tolerance(expected: float, gap: float, tolerance: float) -> None:
+    answer = expected + gap
+    verdict = check_number(answer, expected, tolerance)
+    assert verdict.passed == (abs(answer - expected) <= tolerance)
+    assert "\n" not in repr(verdict)
+    if not verdict.passed:
+        assert ("too large" in verdict.message) == (answer > expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (0.25, "0.25 is too large by 0.05. Hint: use 2/λ"),
+        (0.15, "0.15 is too small by 0.05. Hint"),
+        (2.0, "too large by 1.8, a factor of 10"),
+        (0.02, "too small by 0.18, a factor of 10"),
+        (-0.2, "too small by 0.4, and of the wrong sign"),
+        ("0.2", "a number is asked for, got '0.2' (a str)"),
+        (True, "a number is asked for, got True (a bool)"),
+        (None, "a number is asked for, got None"),
+        (0.2 + 1j, "a complex"),
+        ([0.2], "a number is asked for, got a list"),
+        (torch.tensor([0.2, 0.2]), "one number is asked for, got shape (2,)"),
+        (math.nan, "a finite number is asked for, got nan"),
+        (math.inf, "a finite number is asked for, got inf"),
+    ],
+)
+def test_a_wrong_number_is_told_by_how_much_or_what_it_is_instead(answer: object, said: str) -> None:
+    verdict = check_number(answer, 0.2, 0.005, "use 2/λ")
+    assert verdict.passed is False
+    assert said in verdict.message and verdict.message.endswith("Hint: use 2/λ")
+
+
+def test_a_named_number_says_its_name() -> None:
+    assert repr(check_number(3.0, 2.0, 0.1, name="the limit")) == "✗ not yet: the limit 3 is too large by 1."
+    assert "right: the limit 2" in repr(check_number(2.0, 2.0, 0.1, name="the limit"))
+    assert check_number(1e-9, 0.0, 1e-12).passed is False
+
+
+REGIMES = ["monotone", "oscillating", "diverging"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "passed", "said"),
+    [
+        ("oscillating", True, "right: 'oscillating'"),
+        (" Oscillating ", True, "right: 'oscillating'"),
+        ("diverging", False, "'diverging' is not what happens. Hint: look at the sign"),
+        ("oscilating", False, "did you mean 'oscillating'?"),
+        ("xyz", False, "choose one of 'monotone', 'oscillating', 'diverging'"),
+        (1, False, "must be one of 'monotone', 'oscillating', 'diverging' (text in quotes), got 1 (a int)"),
+        (None, False, "got None"),
+    ],
+)
+def test_a_choice_is_judged_and_a_slip_of_the_pen_is_named(answer: object, passed: bool, said: str) -> None:
+    verdict = check_choice(answer, "oscillating", REGIMES, "look at the sign")
+    assert verdict.passed is passed and said in verdict.message and "\n" not in repr(verdict)
+
+
+def test_a_right_function_passes_whatever_its_way() -> None:
+    def mine(w: Tensor, g: Tensor, lr: float) -> Tensor:
+        w -= lr * g  # changes its argument: it gets a copy
+        return w
+
+    before = [argument.clone() for argument in INPUTS[0][:2]]
+    assert repr(check_function(mine, reference_step, INPUTS)) == "✓ right on all 2 inputs"
+    assert all(torch.equal(a, b) for a, b in zip(INPUTS[0][:2], before, strict=True))
+    assert check_function(lambda x: (x, 2 * x), lambda x: (x, x + x), [(3.0,)]).passed
+
+
+def _raises(w: Tensor, g: Tensor, lr: float) -> Tensor:
+    raise KeyError("velocity\nis missing")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda w, g, lr: w + lr * g, "for [1, -2], [0.5, 0.5], 0.1 it returns [1.05, -1.95], [0.95, -2.05] is right"),
+        (lambda w, g, lr: w - 0.1 * g, "for [0, 3], [-1, 2], 0.01 it returns"),
+        (lambda w, g, lr: None, "it returns None: is `return` missing?"),
+        (lambda w, g, lr: (w - lr * g).sum(), "it returns shape (), shape (2,) is asked for"),
+        (lambda w, g, lr: "w", "it returns 'w' (a str), a number or a tensor is asked for"),
+        (lambda w, g: w - g, "it raised TypeError"),
+        (_raises, "it raised KeyError: 'velocity\\nis missing'"),
+        (lambda w, g, lr: w * torch.nan, "it returns [nan, nan]"),
+        (0.1, "a function is asked for, got 0.1 (a float). Hint: define it with `def`"),
+    ],
+)
+def test_a_wrong_function_is_told_on_which_input_and_how(function: object, said: str) -> None:
+    verdict = check_function(function, reference_step, INPUTS, "minus the gradient")
+    assert verdict.passed is False
+    assert said in verdict.message and "\n" not in repr(verdict)
+
+
+def test_several_results_are_compared_one_by_one() -> None:
+    verdict = check_function(lambda x: (x, x), lambda x: (x, 2 * x), [(3.0,)])
+    assert "for 3 in value 2 it returns 3, 6 is right (off by 3)" in verdict.message
+    verdict = check_function(lambda x: x, lambda x: (x, x), [(3.0,)])
+    assert "it returns 3.0 (a float), 2 values are asked for" in verdict.message
+    assert "returns 1 values, 2 values" in str(check_function(lambda x: (x,), lambda x: (x, x), [(3.0,)]))
+
+
+def test_the_tolerance_of_a_function_is_relative_to_the_largest_entry() -> None:
+    big = [(torch.tensor([1e6, 1.0], dtype=torch.float64),)]
+    assert check_function(lambda x: x + 0.5, lambda x: x, big).passed
+    assert not check_function(lambda x: x + 2.0, lambda x: x, big).passed
+    assert not check_function(lambda x: 1e-9, lambda x: 0.0, [(1.0,)]).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "passed", "said"),
+    [
+        (0.05, True, "right: final loss 0.0025, the goal is at most 0.01"),
+        (0.2, False, "final loss 0.04 is too large by 0.03, the goal is at most 0.01. Hint: smaller"),
+        (math.nan, False, "the final loss cannot be judged: a finite number is asked for, got nan; did the run"),
+        ("fast", False, "TypeError: "),
+    ],
+)
+def test_a_run_is_judged_by_what_it_measures_against_the_goal(answer: object, passed: bool, said: str) -> None:
+    verdict = check_run(answer, loss_of, at_most=0.01, quantity="final loss", hint="smaller")
+    assert verdict.passed is passed and said in verdict.message and "\n" not in repr(verdict)
+
+
+def test_a_goal_may_have_two_ends() -> None:
+    verdict = check_run(3.0, loss_of, at_least=1, at_most=4)
+    assert "is too large by 5, the goal is at least 1 and at most 4" in verdict.message
+    assert "is too small by 0.75" in check_run(0.5, loss_of, at_least=1, at_most=4).message
+
+
+def test_a_refused_setting_becomes_the_verdict() -> None:
+    def measured(learning_rate: float, momentum: float) -> float:
+        return float(optimizer("momentum", learning_rate=learning_rate, momentum=momentum).learning_rate)
+
+    verdict = check_settings({"learning_rate": 0.1, "momentum": 1.2}, measured, at_most=1)
+    assert verdict.passed is False and "momentum must be in [0, 1), got 1.2" in verdict.message
+    assert check_settings({"learning_rate": 0.1, "momentum": 0.9}, measured, at_most=1).passed
+
+
+def test_a_check_written_wrongly_is_an_error_of_its_own() -> None:
+    with pytest.raises(ValueError, match="inputs must hold at least one"):
+        check_function(reference_step, reference_step, [])
+    with pytest.raises(ValueError, match="a goal needs at_least <= at_most"):
+        check_run(0.1, loss_of)
+    with pytest.raises(ValueError, match="a goal needs at_least <= at_most"):
+        check_run(0.1, loss_of, at_least=2, at_most=1)

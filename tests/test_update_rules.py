@@ -1,0 +1,321 @@
+"""Every update rule against torch.optim, against its own repeat, and against what theory says of its steps."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from weightlab.landscapes import LANDSCAPES, Landscape, landscape
+from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
+
+SAME_WEIGHTS = ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+RELATED = ("classical_momentum", "averaged_momentum", "sutskever_momentum", "sutskever_nesterov")
+LINEAR_GRADIENT = ("quadratic", "rotated_quadratic", "saddle", "noisy_bowl")
+FAR_AWAY = 1e6
+
+
+def drawn_settings(rule: str) -> st.SearchStrategy[OptimizerSettings]:
+    share = st.sampled_from([0.0, 0.5, 0.9, 0.99, 0.999]) | st.floats(0.0, 0.999)
+    strategies: dict[str, st.SearchStrategy[float]] = {
+        "learning_rate": st.sampled_from([0.0, 1e-3, 0.1, 1.0]) | st.floats(1e-6, 3.0),
+        "momentum": st.floats(0.01, 0.99) if rule == "nesterov" else share,
+        "dampening": st.just(0.0) if rule == "nesterov" else st.sampled_from([0.0, 0.3, 1.0]),
+        "weight_decay": st.sampled_from([0.0, 1e-2, 0.5]),
+        "alpha": share,
+        "beta1": share,
+        "beta2": share,
+        "eps": st.sampled_from([1e-12, 1e-8, 1e-2]),
+        "bias_correction": st.just(1.0),
+    }
+    chosen = {name: strategies[name] for name in UPDATE_RULES[rule].defaults}
+    return st.fixed_dictionaries(chosen).map(lambda values: OptimizerSettings(rule, values))
+
+
+def largest_difference(chosen: OptimizerSettings, where: Landscape, shared_gradients: bool, steps: int = 300) -> float:
+    """Largest distance of our gradient points from torch.optim's weights, relative to how far out the path has been.
+
+    Both sides see the same noise. The comparison ends where the path has left for FAR_AWAY.
+    """
+    assert isinstance(chosen.rule, str)
+    rule = UPDATE_RULES[chosen.rule]
+    equivalent = rule.torch_equivalent(chosen.settings)
+    assert equivalent is not None
+    w = torch.tensor([where.start], dtype=torch.float64)
+    state = rule.init(w)
+    parameter = torch.nn.Parameter(w.clone())
+    theirs = getattr(torch.optim, equivalent[0])([parameter], **equivalent[1])
+    noise = torch.randn(steps, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    worst, scale = 0.0, float(w.norm())
+    for step in range(steps):
+        kick = where.gradient_noise * noise[step]
+        ours = where.gradient(rule.gradient_point(w, state, chosen.settings)) + kick
+        parameter.grad = ours.clone() if shared_gradients else where.gradient(parameter.detach()) + kick
+        w, state = rule.step(w, ours, state, chosen.settings)
+        theirs.step()
+        expected = parameter.detach()
+        if not float(expected.norm()) < FAR_AWAY:
+            break
+        scale = max(scale, float(expected.norm()))
+        point = rule.gradient_point(w, state, chosen.settings)
+        worst = max(worst, float((point - expected).norm()) / scale)
+    return worst
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+@pytest.mark.parametrize("rule", SAME_WEIGHTS)
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+def test_rule_walks_the_path_of_its_torch_counterpart(rule: str, name: str, data: st.DataObject) -> None:
+    # Each side takes the gradient at its own weights. The operations are torch.optim's own in the same order, so this
+    # holds even where the landscape is chaotic and one rounding would grow beyond all bounds.
+    assert largest_difference(data.draw(drawn_settings(rule)), landscape(name), shared_gradients=False) <= 1e-12
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+@pytest.mark.parametrize("rule", RELATED)
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+def test_other_conventions_walk_the_path_that_their_relation_to_torch_states(
+    rule: str, name: str, data: st.DataObject
+) -> None:
+    # These round differently from torch, and a chaotic landscape (Rastrigin, or any at a large learning rate) makes
+    # much of that rounding. Both sides are therefore fed the same gradients: what is compared is the rule. Where the
+    # gradient is linear, rounding grows no faster than the path itself, and each side takes its own.
+    chosen = data.draw(drawn_settings(rule))
+    assert largest_difference(chosen, landscape(name), shared_gradients=True) <= 1e-12
+    if name in LINEAR_GRADIENT:
+        assert largest_difference(chosen, landscape(name), shared_gradients=False) <= 1e-12
+
+
+def walk(rule: str, values: dict[str, Any], gradients: Tensor, rates: list[Any] | None = None) -> Tensor:
+    """Weights (steps + 1, learner, n) after the given gradients (steps, learner, n), from zero."""
+    w = torch.zeros_like(gradients[0])
+    state = UPDATE_RULES[rule].init(w)
+    path = [w]
+    for step, gradient in enumerate(gradients):
+        if rates is not None:
+            values = {**values, "learning_rate": rates[step]}
+        w, state = UPDATE_RULES[rule].step(w, gradient, state, values)
+        path.append(w)
+    return torch.stack(path)
+
+
+def some_gradients(steps: int, learners: int, n: int, seed: int = 0) -> Tensor:
+    return torch.randn(steps, learners, n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("rule", UPDATE_RULES)
+def test_rule_repeats_to_the_bit(rule: str) -> None:
+    gradients = some_gradients(100, 3, 5)
+    values = dict(optimizer(rule).settings)
+    assert torch.equal(walk(rule, values, gradients), walk(rule, values, gradients))
+
+
+@pytest.mark.parametrize("rule", UPDATE_RULES)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_batch_with_settings_of_its_own_equals_learners_run_alone(rule: str, data: st.DataObject) -> None:
+    chosen = [data.draw(drawn_settings(rule)) for _ in range(3)]
+    gradients = some_gradients(60, 3, 2)
+    stacked = {
+        name: torch.tensor([[one.settings[name]] for one in chosen], dtype=torch.float64) for name in chosen[0].settings
+    }
+    together = walk(rule, stacked, gradients)
+    for learner, one in enumerate(chosen):
+        alone = walk(rule, dict(one.settings), gradients[:, learner : learner + 1])[:, 0]
+        scale = float(alone.abs().amax()) or 1.0
+        assert float((together[:, learner] - alone).abs().amax()) <= 1e-12 * scale
+
+
+@pytest.mark.parametrize("rule", UPDATE_RULES)
+def test_step_changes_none_of_its_arguments_and_keeps_no_gradient(rule: str) -> None:
+    values = {**optimizer(rule).settings, "weight_decay": 0.0}
+    w, entry = torch.ones(2, 3, dtype=torch.float64), UPDATE_RULES[rule]
+    state = entry.init(w)
+    for gradient in some_gradients(3, 2, 3):
+        before = copy.deepcopy((w, gradient, state))
+        new_w, new_state = entry.step(w, gradient, state, values)
+        assert torch.equal(w, before[0])
+        assert torch.equal(gradient, before[1])
+        assert state.keys() == before[2].keys()
+        assert all(torch.equal(state[key], before[2][key]) for key in state)
+        kept = {tensor.data_ptr() for tensor in (new_w, *new_state.values())}
+        assert gradient.data_ptr() not in kept
+        assert w.data_ptr() not in kept
+        w, state = new_w, new_state
+
+
+def test_momentum_conventions_part_when_the_learning_rate_changes() -> None:
+    gradients, rates = torch.ones(2, 1, 1, dtype=torch.float64), [0.1, 0.01]
+    values = {"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0}
+    pytorch = walk("momentum", values, gradients, rates).flatten().diff()
+    assert pytorch.tolist() == pytest.approx([-0.1, -0.019], rel=1e-12)
+    for rule in ("classical_momentum", "sutskever_momentum"):
+        path = walk(rule, values, gradients, rates).flatten()
+        assert path.diff().tolist() == pytest.approx([-0.1, -0.1], rel=1e-12)
+        assert float(path[-1]) == pytest.approx(-0.2, rel=1e-12)
+    assert float(pytorch.sum()) == pytest.approx(-0.119, rel=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rate=st.floats(1e-4, 1.0), momentum=st.floats(0.0, 0.99))
+def test_averaged_momentum_at_rate_over_one_minus_momentum_is_the_classical_path(rate: float, momentum: float) -> None:
+    gradients = some_gradients(100, 1, 2)
+    values = {"learning_rate": rate, "momentum": momentum, "weight_decay": 0.0}
+    classical = walk("classical_momentum", values, gradients)
+    averaged = walk("averaged_momentum", {**values, "learning_rate": rate / (1 - momentum)}, gradients)
+    assert float((classical - averaged).abs().amax()) <= 1e-12 * float(classical.abs().amax())
+
+
+@settings(max_examples=25, deadline=None)
+@given(size=st.floats(1e-6, 1e6), rate=st.floats(1e-4, 10.0))
+def test_first_adaptive_step_hardly_depends_on_the_size_of_the_gradient(size: float, rate: float) -> None:
+    gradient = torch.tensor([[[size, -3 * size]]], dtype=torch.float64)
+    for rule, corrected, expected in (
+        ("adam", {}, rate),
+        ("adam", {"bias_correction": False}, rate * 0.1 / math.sqrt(0.001)),
+        ("rmsprop", {}, rate / math.sqrt(0.01)),
+    ):
+        values = dict(optimizer(rule, learning_rate=rate, eps=1e-15, **corrected).settings)
+        step = walk(rule, values, gradient)[1, 0]
+        assert step.tolist() == pytest.approx([-expected, expected], rel=1e-6)
+
+
+def final_distance(chosen: OptimizerSettings, curvature: float, steps: int, decaying: bool = False) -> float:
+    """|w| after `steps` on ½·curvature·w², from 1; infinite where it overflowed."""
+    assert isinstance(chosen.rule, str)
+    rule, w = UPDATE_RULES[chosen.rule], torch.ones(1, 1, dtype=torch.float64)
+    state = rule.init(w)
+    for step in range(steps):
+        values = dict(chosen.settings)
+        if decaying:
+            values["learning_rate"] *= 0.97**step
+        w, state = rule.step(w, curvature * rule.gradient_point(w, state, values), state, values)
+    return abs(float(w)) if math.isfinite(float(w)) else math.inf
+
+
+@pytest.mark.parametrize("momentum", [0.3, 0.9])
+@pytest.mark.parametrize("curvature", [0.5, 4.0])
+@pytest.mark.parametrize("rule", ["gradient_descent", "momentum", "nesterov", *RELATED])
+def test_rule_converges_below_its_limit_and_diverges_just_beyond(rule: str, curvature: float, momentum: float) -> None:
+    limit = {
+        "gradient_descent": 2.0,
+        "averaged_momentum": (2 + 2 * momentum) / (1 - momentum),
+        "nesterov": (2 + 2 * momentum) / (1 + 2 * momentum),
+        "sutskever_nesterov": (2 + 2 * momentum) / (1 + 2 * momentum),
+    }.get(rule, 2 + 2 * momentum) / curvature
+    carried = {} if rule == "gradient_descent" else {"momentum": momentum}
+    assert final_distance(optimizer(rule, learning_rate=0.99 * limit, **carried), curvature, 5000) < 1e-8
+    assert final_distance(optimizer(rule, learning_rate=1.01 * limit, **carried), curvature, 5000) > 1e8
+
+
+@pytest.mark.parametrize("rule", ["rmsprop", "adam", "adamw"])
+def test_adaptive_rule_comes_to_rest_in_a_bowl_when_its_rate_decays(rule: str) -> None:
+    chosen = optimizer(rule, learning_rate=0.1, weight_decay=0.0)
+    assert final_distance(chosen, 4.0, 600, decaying=True) < 1e-2
+    assert final_distance(chosen, 4.0, 600) < 0.2  # at a constant rate it stays within about a step of the minimum
+
+
+def test_adaptive_steps_stay_within_their_bound_whatever_the_gradients() -> None:
+    # |g|/√s <= 1/√(1−α) for RMSprop; for Adam |m|/√s by Cauchy and Schwarz over the two averages' weights
+    alpha, beta1, beta2 = 0.99, 0.9, 0.999
+    adam_bound = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
+    spikes = torch.zeros(400, 1, 1, dtype=torch.float64)
+    spikes[::40] = 1e6 ** torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(10, 1, 1)
+    for rule, bound in (("rmsprop", 1 / math.sqrt(1 - alpha)), ("adam", adam_bound), ("adamw", adam_bound)):
+        values = dict(optimizer(rule, learning_rate=1.0, weight_decay=0.0).settings)
+        assert 0.1 * bound < float(walk(rule, values, spikes).diff(dim=0).abs().amax()) <= bound * (1 + 1e-9)
+
+
+def test_adamw_diverges_when_its_weight_decay_overshoots() -> None:
+    # the decay alone multiplies the weight by 1 − η·decay, beyond −1 for η·decay > 2; Adam's own steps stay bounded
+    assert final_distance(optimizer("adamw", learning_rate=1.0, weight_decay=2.1), 1.0, 600) > 1e8
+    assert final_distance(optimizer("adamw", learning_rate=1.0, weight_decay=1.9), 1.0, 600) < 1e2
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.1])
+@pytest.mark.parametrize("rule", UPDATE_RULES)
+def test_bad_learning_rate_is_refused_with_value_and_range(rule: str, value: float) -> None:
+    with pytest.raises(ValueError, match=r"learning_rate must be in \[0, inf\), got"):
+        optimizer(rule, learning_rate=value)
+
+
+@pytest.mark.parametrize("setting", ["momentum", "weight_decay", "dampening"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.01])
+def test_other_bad_settings_are_refused_with_value_and_range(setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{setting} must be in .*, got"):
+        optimizer("momentum", **{setting: value})
+
+
+def test_momentum_of_one_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\), got 1; at 1 or more the velocity"):
+        optimizer("classical_momentum", momentum=1.0)
+    with pytest.raises(ValueError, match=r"eps must be in \(0, inf\)"):
+        optimizer("adam", eps=0.0)
+    with pytest.raises(TypeError, match="learning_rate must be a number, got 'fast'"):
+        optimizer("adam", learning_rate="fast")
+    with pytest.raises(ValueError, match="bias_correction must be 0"):
+        optimizer("adam", bias_correction=0.5)
+
+
+@pytest.mark.parametrize("values", [{"momentum": 0.0}, {"momentum": 0.9, "dampening": 0.1}])
+def test_nesterov_without_momentum_is_refused_in_torchs_own_words(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError) as theirs:
+        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, nesterov=True, **values)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=str(theirs.value)) as ours:
+        optimizer("nesterov", **values)
+    assert f"momentum {values['momentum']:g}" in str(ours.value)
+
+
+def test_unknown_names_are_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="unknown update rule 'nestrov': did you mean 'nesterov'"):
+        optimizer("nestrov")
+    with pytest.raises(ValueError, match="unknown setting of momentum 'momentun': did you mean 'momentum'"):
+        optimizer("momentum", momentun=0.9)
+    with pytest.raises(TypeError, match="rule must be a name or a torch.optim.Optimizer class, got 3"):
+        optimizer(3)  # type: ignore[arg-type]
+
+
+def test_settings_hash_compare_copy_and_read_as_attributes() -> None:
+    chosen = optimizer("momentum", learning_rate=0.1)
+    assert chosen == optimizer("momentum", learning_rate=0.1, momentum=0.9)
+    assert hash(chosen) == hash(pickle.loads(pickle.dumps(chosen))) == hash(copy.deepcopy(chosen))
+    assert chosen.replace(momentum=0.5) != chosen
+    assert (chosen.learning_rate, chosen.momentum, chosen.label) == (0.1, 0.9, "Momentum")
+    with pytest.raises(AttributeError, match="no setting 'beta1'"):
+        _ = chosen.beta1
+    assert eval(repr(chosen), {"optimizer": optimizer}) == chosen
+
+
+def test_torch_class_is_taken_with_its_own_settings() -> None:
+    chosen = optimizer(torch.optim.Adagrad, learning_rate=0.5, lr_decay=0.01)
+    built = chosen.build([torch.nn.Parameter(torch.zeros(2))])
+    assert isinstance(built, torch.optim.Adagrad)
+    assert (built.defaults["lr"], built.defaults["lr_decay"], chosen.label) == (0.5, 0.01, "Adagrad")
+    assert optimizer(torch.optim.Adagrad).learning_rate == torch.optim.Adagrad([torch.nn.Parameter(torch.zeros(1))]
+                                                                              ).defaults["lr"]
+    with pytest.raises(ValueError, match="unknown setting of torch.optim.Adagrad 'lr_decai': did you mean 'lr_decay'"):
+        optimizer(torch.optim.Adagrad, lr_decai=0.1)
+    with pytest.raises(ValueError, match="learning_rate must be in"):
+        optimizer(torch.optim.Adagrad, learning_rate=-1.0)
+    with pytest.raises(ValueError, match="torch.optim.Adagrad refuses .*Invalid weight_decay value: -1"):
+        optimizer(torch.optim.Adagrad, weight_decay=-1.0)
+    with pytest.raises(TypeError, match="is one of our own rules"):
+        optimizer("adam").build([])
+
+
+def test_equivalents_name_classes_that_exist() -> None:
+    for name, rule in UPDATE_RULES.items():
+        equivalent = rule.torch_equivalent(optimizer(name).settings)
+        assert equivalent is not None
+        assert rule.relation
+        getattr(torch.optim, equivalent[0])([torch.nn.Parameter(torch.zeros(1))], **equivalent[1])
+    assert UPDATE_RULES["adam"].torch_equivalent(optimizer("adam", bias_correction=0).settings) is None

@@ -1,0 +1,69 @@
+"""Small experiments, and the loop that any PyTorch page shows, to hold the runs against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from weightlab.datasets import Dataset, dataset
+from weightlab.experiments import TrainingExperiment
+from weightlab.models import model
+from weightlab.training import Training
+from weightlab.update_rules import optimizer
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+@cache
+def data(name: str = "digits") -> Dataset:
+    return dataset(name)
+
+
+def small(**changes: Any) -> TrainingExperiment:
+    """A small network on digits in float64, gradient descent."""
+    settings: dict[str, Any] = {
+        "model": model("mlp", depth=2, width=12, activation="tanh"),
+        "dataset": data(),
+        "optimizer": optimizer("gradient_descent", learning_rate=0.1),
+        "batch_size": 32,
+        "steps": 100,
+        "dtype": "float64",
+    }
+    return TrainingExperiment(**{**settings, **changes})
+
+
+def finish(training: Training) -> Training:
+    for _ in training:
+        pass
+    return training
+
+
+def weights_of(network: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(network.parameters()).detach()
+
+
+def plain_loop(
+    experiment: TrainingExperiment,
+    make_optimizer: MakeOptimizer,
+    before_step: Callable[[int, nn.Module, torch.optim.Optimizer], None] = lambda step, network, optimizer: None,
+) -> tuple[Tensor, Tensor]:
+    """Train by hand from the same weights on the same batches: (losses (steps,), last weights)."""
+    twin = Training(experiment)
+    network = experiment.model.build(experiment.dataset.shape, experiment.outputs)
+    network.load_state_dict(twin.network.state_dict())
+    optimizer = make_optimizer(network.parameters())
+    losses = []
+    for step in range(experiment.steps):
+        x, y = twin.batches.next()
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(network(x), y)
+        loss.backward()
+        before_step(step, network, optimizer)
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses), weights_of(network)
