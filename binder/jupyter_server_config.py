@@ -1,6 +1,7 @@
-"""Send kernel messages at once: without TCP_NODELAY small ones wait up to 40 ms for the browser's acknowledgement.
+"""Jupyter's settings for the labs: open the first one, and send kernel messages at once.
 
-Read by Binder (binder/postBuild installs it) and by `jupyter lab --config=binder/jupyter_server_config.py`.
+Without TCP_NODELAY a small message waits up to 40 ms for the browser's acknowledgement of the one before.
+Read by `jupyter lab --config=binder/jupyter_server_config.py` and, installed by binder/postBuild, by Binder.
 """
 
 from __future__ import annotations
@@ -18,4 +19,6 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
         return super().connect()
 
 
-get_config().ServerApp.kernel_websocket_connection_class = PromptConnection  # type: ignore[name-defined]  # noqa: F821
+settings = get_config()  # type: ignore[name-defined]  # noqa: F821, Jupyter provides it
+settings.ServerApp.kernel_websocket_connection_class = PromptConnection
+settings.LabApp.default_url = "/lab/tree/labs/00_start_here.ipynb"

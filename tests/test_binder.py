@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 def pins(path: Path) -> dict[str, str]:
     """Name -> version of the lines `name==version`; any other line but comments and options is refused."""
-    found = {}
+    found: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(("#", "--")):
             name, version = line.split("==")

@@ -91,7 +91,9 @@ def test_every_rule_can_be_drawn(rule: str) -> None:
 
 @pytest.mark.parametrize("view", SIDE_VIEWS)
 def test_every_side_view_is_drawn(view: str) -> None:
-    panel = DescentPanel("rotated_quadratic", ("gradient_descent", "momentum"), right=(view, "loss" if view != "loss" else "gradient"))
+    panel = DescentPanel(
+        "rotated_quadratic", ("gradient_descent", "momentum"), right=(view, "loss" if view != "loss" else "gradient")
+    )
     assert view in [shown["name"] for shown in panel.scene["views"]]
     assert any(series["view"] == view for series in panel.picture["series"])
     assert panel.still().png.startswith(b"\x89PNG")
@@ -110,7 +112,9 @@ def test_every_side_view_is_drawn(view: str) -> None:
         ({"steps": 1e9}, "steps must be in"),
     ],
 )
-def test_bad_input_is_explained_on_the_panel_and_the_last_good_picture_stays(values: dict[str, Any], words: str) -> None:
+def test_bad_input_is_explained_on_the_panel_and_the_last_good_picture_stays(
+    values: dict[str, Any], words: str
+) -> None:
     panel = DescentPanel("quadratic", ("nesterov",))
     picture, record, good = panel.picture, panel.record, dict(panel.values)
     say(panel, type="set", values=values, seq=3)
@@ -169,7 +173,9 @@ def test_the_settings_map_is_a_pad_measured_under_theory() -> None:
     rate, momentum = float(measured.learning_rates[column]), float(measured.momenta[row])
     from weightlab.theory import heavy_ball_rate
 
-    assert float(measured.rates[row, column]) == pytest.approx(float(heavy_ball_rate(rate, momentum, (1.0, 10.0))), rel=0.02)
+    assert float(measured.rates[row, column]) == pytest.approx(
+        float(heavy_ball_rate(rate, momentum, (1.0, 10.0))), rel=0.02
+    )
     assert torch.isinf(measured.rates[0, -1])  # far beyond 2/λ
 
 
@@ -177,7 +183,10 @@ def test_the_settings_map_is_a_pad_measured_under_theory() -> None:
 
 
 def test_a_prediction_is_kept_and_shown_beside_the_measurement() -> None:
-    asked = [Question("largest η?", lambda panel: 0.2, explain="2/λ"), Question("who?", lambda panel: "a", options=("a", "b"))]
+    asked = [
+        Question("largest η?", lambda panel: 0.2, explain="2/λ"),
+        Question("who?", lambda panel: "a", options=("a", "b")),
+    ]
     panel = DescentPanel("quadratic", questions=asked)
     assert panel.questions[0]["prediction"] is None and panel.questions[0]["measured"] is None
     say(panel, type="predict", id=0, value="0,4", seq=1)
@@ -197,8 +206,10 @@ def test_a_prediction_that_is_no_number_is_refused_in_words() -> None:
 
 
 def test_a_measurement_that_must_wait_is_made_when_the_settings_allow_it() -> None:
-    asked = Question("does it diverge?", lambda panel: panel.record.status(0).kind if panel.values["learning_rate"] > 0.1 else None,
-                     options=("diverged", "converged"))  # fmt: skip
+    def ending(panel: DescentPanel) -> str | None:
+        return panel.record.status(0).kind if panel.values["learning_rate"] > 0.1 else None
+
+    asked = Question("how does it end beyond 0.1?", ending, options=("diverged", "converged"))
     panel = DescentPanel("quadratic", questions=[asked], learning_rate=0.05)
     panel.predict(1, "diverged")
     assert panel.questions[0]["measured"] is None

@@ -21,7 +21,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     # 1
     ("models", "datasets", "imbalance", "measurements"),
     # 2
-    ("experiments", "steppers"),
+    ("experiments", "steppers", "environment"),
     ("recorder",),
     ("descent", "training", "signals", "surfaces", "export"),
     # 3

@@ -71,7 +71,7 @@ def largest_difference(chosen: OptimizerSettings, where: Landscape, shared_gradi
 
 @pytest.mark.parametrize("name", LANDSCAPES)
 @pytest.mark.parametrize("rule", SAME_WEIGHTS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_rule_walks_the_path_of_its_torch_counterpart(rule: str, name: str, data: st.DataObject) -> None:
     # Each side takes the gradient at its own weights. The operations are torch.optim's own in the same order, so this
@@ -81,7 +81,7 @@ def test_rule_walks_the_path_of_its_torch_counterpart(rule: str, name: str, data
 
 @pytest.mark.parametrize("name", LANDSCAPES)
 @pytest.mark.parametrize("rule", RELATED)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_other_conventions_walk_the_path_that_their_relation_to_torch_states(
     rule: str, name: str, data: st.DataObject

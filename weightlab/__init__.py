@@ -23,6 +23,7 @@ Layer 2
     experiments     DescentExperiment, TrainingExperiment: everything that decides a run
     descent         thousands of toy learners in one batched pass -> DescentRecord
     training        a real run, one step at a time, changeable midway -> TrainingRecord
+    environment     what the labs run on: versions, devices, threads, widget packages
     signals         forward and backward magnitudes per layer of a deep network -> SignalRecord
 
 Layer 3

@@ -84,7 +84,7 @@ class _TorchLearner:
     def start(self, w: Tensor, experiment: DescentExperiment) -> None:
         self.parameter = torch.nn.Parameter(w[0].clone())
         self.optimizer = self.chosen.build([self.parameter])
-        self.experiment, self.first = experiment, w
+        self.experiment = experiment
 
     def point(self, w: Tensor) -> Tensor:
         return w

@@ -59,7 +59,8 @@ def settle_threads() -> int:
     try:
         threads = whole_number(THREADS_VARIABLE, float(text), 1, 1024)
     except ValueError:
-        raise ValueError(f"{THREADS_VARIABLE} must be a whole number in [1, 1024], got {text!r}; unset it for 1") from None
+        message = f"{THREADS_VARIABLE} must be a whole number in [1, 1024], got {text!r}; unset it for 1"
+        raise ValueError(message) from None
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return threads

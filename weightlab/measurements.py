@@ -24,6 +24,15 @@ def loss_by_direction(record: DescentRecord, landscape: Landscape, learner: int)
     return 0.5 * torch.tensor(eigenvalues, dtype=torch.float64) * coordinates.square()
 
 
+def largest_curvature(record: DescentRecord, landscape: Landscape, learner: int) -> Tensor:
+    """The largest eigenvalue of the Hessian wherever a learner stood, (steps + 1,); NaN after its divergence."""
+    here = record.weights[:, learner]
+    sound = torch.isfinite(here).all(-1)
+    curvature = torch.full_like(here[:, 0], torch.nan)
+    curvature[sound] = torch.linalg.eigvalsh(landscape.hessian(here[sound]))[:, -1]
+    return curvature
+
+
 @dataclass(frozen=True, eq=False)
 class RateMap:
     """The (learning rate, momentum) plane, measured: one learner for each point.

@@ -106,7 +106,8 @@ class Picture:
                 f"{len(self.steps)} steps"
             )
         names = {view.name for view in self.views}
-        for part in (*self.series, *self.references):
+        parts: tuple[Series | Reference, ...] = (*self.series, *self.references)
+        for part in parts:
             if part.view not in names:
                 raise ValueError(f"{part.name!r} is drawn in view {part.view!r}, but the views are {sorted(names)}")
 

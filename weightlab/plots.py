@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from weightlab.landscapes import Landscape
 from weightlab.pictures import Backdrop, Picture, Series, View
+from weightlab.records import SignalRecord, TrainingRecord
+from weightlab.signal_theory import SignalPrediction
 
 PALETTE = ("#0072b2", "#d55e00", "#00795a", "#a8328a", "#8a6d00", "#3d3d3d", "#5a4fcf", "#b3261e")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 2)), (0, (1, 2)))
@@ -143,26 +147,29 @@ def draw_picture(picture: Picture, *, row: int | None = None, size: tuple[float,
 
 
 def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dict[str, Any]) -> None:
-    axes.set_title(view.title, fontsize=9, loc="left", fontweight="bold")
-    axes.set_xlabel(view.x.label, fontsize=8)
-    axes.set_ylabel(view.y.label, fontsize=8)
-    axes.tick_params(labelsize=7.5, length=2.5, colors="0.25")
+    _label(axes, view.title, view.x.label, view.y.label)
     axes.set_xscale(view.x.scale)
     axes.set_yscale(view.y.scale)
     bars = [series for series in picture.series if series.view == view.name and series.kind == "bars"]
     for series in picture.series:
         if series.view == view.name:
-            _draw_series(axes, series, picture, last, handles, (bars.index(series), len(bars)) if series in bars else (0, 1))
+            _draw_series(
+                axes, series, picture, last, handles, (bars.index(series), len(bars)) if series in bars else (0, 1)
+            )
     for reference in picture.references:
         if reference.view != view.name or not len(reference.points):
             continue
         marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
-        (handle,) = axes.plot(*reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5)
+        (handle,) = axes.plot(
+            *reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5
+        )
         if reference.name:
             handles.setdefault(reference.name, handle)
         if reference.label:
             at = reference.points[len(reference.points) // 2]
-            axes.annotate(reference.label, at, fontsize=7.5, xytext=(3, 3), textcoords="offset points", annotation_clip=True)
+            axes.annotate(
+                reference.label, at, fontsize=7.5, xytext=(3, 3), textcoords="offset points", annotation_clip=True
+            )
     if view.x.ticks:
         stride = max(1, len(view.x.ticks) // 8)
         axes.set_xticks(range(0, len(view.x.ticks), stride), view.x.ticks[::stride])
@@ -210,9 +217,9 @@ def _draw_series(
         positions = np.arange(len(heights)) + (index - (total - 1) / 2) * width
         layered = total == 1 and bool(picture.groups)
         colours = [_layer_colour(i, len(heights)) for i in range(len(heights))] if layered else colour
-        handle = axes.bar(positions, heights, width, color=colours)
+        bars = axes.bar(positions, heights, width, color=colours)
         if not layered:
-            handles.setdefault(series.name, handle)
+            handles.setdefault(series.name, bars)
     else:
         _draw_arrow(axes, series, [column[-1] for column in columns], colour)
 
@@ -226,3 +233,66 @@ def _layer_colour(index: int, count: int) -> Any:
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.82 * index / max(1, count - 1))
+
+
+def signals_figure(
+    records: Mapping[str, SignalRecord], predictions: Mapping[str, SignalPrediction | None]
+) -> Figure:
+    """Forward and backward magnitude per layer of several networks by name, theory's marks on top.
+
+    A line is the mean of the logarithms over the seeds, its band one standard deviation.
+    """
+    figure = new_figure(8.4, 3.6)
+    ahead, back = figure.subplots(1, 2)
+    for number, (name, record) in enumerate(records.items()):
+        prediction = predictions.get(name)
+        for axes, side in ((ahead, "forward"), (back, "backward")):
+            theory = None if prediction is None else getattr(prediction, side)
+            _draw_layers(axes, getattr(record, side), name, number, theory)
+    _label(ahead, "Forward: signal size by layer", "layer", "RMS of the pre-activation")
+    _label(back, "Backward: gradient size by layer", "layer", "RMS of the gradient")
+    handles, names = ahead.get_legend_handles_labels()
+    if any(prediction is not None for prediction in predictions.values()):
+        handles, names = [*handles, *ahead.plot([], [], "_", color="0.1", ms=8, mew=1.4)], [*names, "theory"]
+    figure.legend(handles, names, loc="outside upper left", ncols=4, fontsize=8, frameon=False)
+    return figure
+
+
+def runs_figure(runs: Mapping[str, Sequence[TrainingRecord]]) -> Figure:
+    """Real runs by name, each with several seeds: gradients by layer at the first update, accuracy over updates."""
+    figure = new_figure(8.4, 3.6)
+    gradients, accuracy = figure.subplots(1, 2)
+    for number, (name, records) in enumerate(runs.items()):
+        _draw_layers(gradients, torch.stack([record.gradient_norms[0] for record in records]), name, number)
+        for record in records:
+            accuracy.plot(
+                record.validation_steps.numpy(), record.validation_accuracies.numpy(),
+                ls=DASHES[number % len(DASHES)], color=PALETTE[number % len(PALETTE)], lw=1.1,
+            )
+    layers = next(iter(runs.values()))[0].layers
+    _label(gradients, "Gradient by layer at the first update", "layer", "|g| of the layer's weights")
+    gradients.set_xticks(range(1, len(layers) + 1), [*map(str, range(1, len(layers))), "out"])
+    _label(accuracy, "Validation accuracy, one line a seed", "update", "share of right answers")
+    accuracy.set_ylim(0, 1)
+    figure.legend(*gradients.get_legend_handles_labels(), loc="outside upper left", ncols=5, fontsize=8, frameon=False)
+    return figure
+
+
+def _draw_layers(axes: Axes, magnitudes: Tensor, name: str, number: int, theory: Tensor | None = None) -> None:
+    """Magnitudes (seed, layer) on a logarithmic axis; a layer where one is zero is left out."""
+    logs = torch.where(magnitudes > 0, magnitudes.double(), torch.nan).log().numpy()
+    layers = np.arange(1, logs.shape[1] + 1)
+    colour = PALETTE[number % len(PALETTE)]
+    middle, spread = logs.mean(axis=0), logs.std(axis=0)
+    axes.plot(layers, np.exp(middle), ls=DASHES[number % len(DASHES)], color=colour, lw=1.5, label=name)
+    axes.fill_between(layers, np.exp(middle - spread), np.exp(middle + spread), color=colour, alpha=0.18, lw=0)
+    if theory is not None:
+        axes.plot(layers, theory.numpy(), "_", color="0.1", ms=8, mew=1.4, zorder=5)
+    axes.set_yscale("log")
+
+
+def _label(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, fontsize=9, loc="left", fontweight="bold")
+    axes.set_xlabel(x, fontsize=8)
+    axes.set_ylabel(y, fontsize=8)
+    axes.tick_params(labelsize=7.5, length=2.5, colors="0.25")

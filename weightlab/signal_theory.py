@@ -35,6 +35,26 @@ class SignalPrediction:
     backward: Tensor
     source: str
 
+    @property
+    def forward_ratio(self) -> float:
+        """Growth of `forward` per layer towards the output, without the first two layers; NaN below four layers.
+
+        The counterpart of `SignalRecord.forward_ratios`.
+        """
+        return _growth_per_layer(self.forward)
+
+    @property
+    def backward_ratio(self) -> float:
+        """Growth of `backward` per layer towards the input: below 1 vanishing, above 1 exploding gradients."""
+        return 1 / _growth_per_layer(self.backward)
+
+
+def _growth_per_layer(magnitudes: Tensor) -> float:
+    settled = magnitudes[2:]  # the input is not yet what the layers make of it
+    if len(settled) < 2 or not float(settled[0]) * float(settled[-1]) > 0:
+        return math.nan
+    return float(settled[-1] / settled[0]) ** (1 / (len(settled) - 1))
+
 
 def signal_ratio(fan: float, variance: float, negative_slope: float = 0.0) -> float:
     """RMS ratio per layer with ReLU (negative_slope 0), leaky ReLU, or none (1): √(fan·Var(w)·(1 + slope²)/2).

@@ -30,7 +30,7 @@ def number(
     """Return `value` as a finite float inside the interval; raise ValueError (TypeError for a non-number) otherwise."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    result = float(value)  # type: ignore[arg-type]
+    result = float(value)
     inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
     if math.isfinite(result) and inside:
         return result

@@ -76,7 +76,7 @@ def logarithmic(low: float, high: float, count: int) -> tuple[float, ...]:
 class Question:
     """Asked before the run, answered by measurement.
 
-    `measure` gets the panel, once it has a record, and returns what was measured (a number or one of `options`), or None
+    `measure` gets the panel, once it has a record, and returns what was measured: a number, one of `options`, or None
     as long as the panel's present settings cannot tell. A number counts as right within `tolerance` (relative).
     """
 

@@ -41,8 +41,9 @@ class DescentPanel(Panel):
     landscape: a name in LANDSCAPES or a Landscape (your own too). rules: names in UPDATE_RULES, drawn in this order.
     right: two of SIDE_VIEWS ("directions" needs a quadratic). choose_landscape: offer all of them. arrows: offer to
     show gradient step, carried velocity and their sum, for the last rule. settings_map: put the measured (η, μ) plane
-    of the last rule beside the landscape, where a drag sets both (quadratics, rules with momentum). Values of the
-    controls (learning_rate, momentum, condition_number, start_x, …) may be given by name.
+    of the last rule beside the landscape, where a drag sets both (quadratics, rules with momentum). positions: the
+    values at which a slider stops, by the setting's name, instead of the usual ones. Values of the controls
+    (learning_rate, momentum, condition_number, start_x, …) may be given by name.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class DescentPanel(Panel):
         choose_landscape: bool = False,
         arrows: bool | None = None,
         settings_map: bool = False,
+        positions: Mapping[str, Sequence[float]] | None = None,
         questions: Sequence[Question] = (),
         title: str = "Descent",
         **values: float,
@@ -62,17 +64,22 @@ class DescentPanel(Panel):
             choose("view", view, SIDE_VIEWS)
         self._rules = tuple(choose("update rule", rule, UPDATE_RULES) for rule in rules)
         if not self._rules:
-            raise ValueError(f"rules must name at least one update rule, got none; choose from {', '.join(UPDATE_RULES)}")
+            raise ValueError(
+                f"rules must name at least one update rule, got none; choose from {', '.join(UPDATE_RULES)}"
+            )
         self._right = right
         self._own = landscape if isinstance(landscape, Landscape) else None
         self._backdrops: dict[Landscape, Any] = {}
         self._map = SettingsMap(self._rules[-1]) if settings_map else None
         if settings_map and "momentum" not in UPDATE_RULES[self._rules[-1]].defaults:
-            raise ValueError(f"settings_map needs a rule with momentum, {self._rules[-1]!r} has none; name 'momentum' last")
+            raise ValueError(
+                f"settings_map needs a rule with momentum, {self._rules[-1]!r} has none; name 'momentum' last"
+            )
         name = self._own.name if self._own else choose("landscape", landscape, LANDSCAPES)
         controls, defaults = self._build_controls(name, choose_landscape, arrows)
-        for given in values:
+        for given in (*values, *(positions or {})):
             choose("setting", given, defaults)
+        controls = [_repositioned(control, positions or {}) for control in controls]
         super().__init__(controls, {**defaults, **values}, title=title, questions=questions)
 
     def _build_controls(
@@ -92,7 +99,9 @@ class DescentPanel(Panel):
         if any("momentum" in UPDATE_RULES[rule].defaults for rule in self._rules):
             add(Slider("momentum", "Momentum μ", MOMENTA, "share of the last velocity that is kept"), 0.9)
         for setting in dict.fromkeys(s for n in names if n in LANDSCAPES for s in LANDSCAPES[n].settings):
-            default, low, high = next(LANDSCAPES[n].settings[setting] for n in names if setting in LANDSCAPES[n].settings)
+            default, low, high = next(
+                LANDSCAPES[n].settings[setting] for n in names if setting in LANDSCAPES[n].settings
+            )
             positions = tuple(p for p in _POSITIONS.get(setting, linear(low, high, 51)) if low <= p <= high)
             add(Slider(setting, setting.replace("_", " ").capitalize(), positions), default)
         add(Slider("steps", "Steps", _POSITIONS["steps"]), 100)
@@ -113,7 +122,14 @@ class DescentPanel(Panel):
 
     def _optimizers(self, values: Mapping[str, Any]) -> tuple[OptimizerSettings, ...]:
         return tuple(
-            optimizer(rule, **{s: values[s] for s in ("learning_rate", "momentum") if s in values and s in UPDATE_RULES[rule].defaults})
+            optimizer(
+                rule,
+                **{
+                    s: values[s]
+                    for s in ("learning_rate", "momentum")
+                    if s in values and s in UPDATE_RULES[rule].defaults
+                },
+            )
             for rule in self._rules
         )
 
@@ -133,7 +149,9 @@ class DescentPanel(Panel):
     def _unused(self, values: dict[str, Any]) -> list[str]:
         if "landscape" not in values:
             return []
-        return sorted({s for entry in LANDSCAPES.values() for s in entry.settings} - set(LANDSCAPES[values["landscape"]].settings))
+        return sorted(
+            {s for entry in LANDSCAPES.values() for s in entry.settings} - set(LANDSCAPES[values["landscape"]].settings)
+        )
 
     def _respan_start(self, land: Landscape) -> None:
         for name, (low, high) in zip(("start_x", "start_y"), land.bounds, strict=True):
@@ -154,8 +172,17 @@ class DescentPanel(Panel):
         moved = tuple(replace(view, cell=(view.cell[0] + 1, *view.cell[1:])) for view in picture.views)
         plane = self._map.view(experiment.landscape, (0, 0, 1, 2))
         return replace(
-            picture, views=(plane, *moved), references=(*self._map.references(), *picture.references), widths=(1.0, 1.0, 0.9)
+            picture,
+            views=(plane, *moved),
+            references=(*self._map.references(), *picture.references),
+            widths=(1.0, 1.0, 0.9),
         )
+
+
+def _repositioned(control: Control, positions: Mapping[str, Sequence[float]]) -> Control:
+    if control.name in positions and isinstance(control, Slider):
+        return replace(control, positions=tuple(positions[control.name]))
+    return control
 
 
 def descent_picture(
@@ -165,8 +192,13 @@ def descent_picture(
     land = experiment.landscape
     table = TableBuilder(record.steps + 1)
     plane = View(
-        "plane", _title(land), Axis("w₁", limits=land.bounds[0]), Axis("w₂", limits=land.bounds[1]),
-        (0, 0, 1, 2), backdrop, pad=("start_x", "start_y"),
+        "plane",
+        _title(land),
+        Axis("w₁", limits=land.bounds[0]),
+        Axis("w₂", limits=land.bounds[1]),
+        (0, 0, 1, 2),
+        backdrop,
+        pad=("start_x", "start_y"),
     )
     views = [plane]
     for i, label in enumerate(record.labels):
@@ -178,8 +210,13 @@ def descent_picture(
     minima = np.array(land.minima, dtype=np.float64).reshape(-1, 2)
     references = (Reference("plane", "points", "minimum", minima),) if len(minima) else ()
     return Picture(
-        tuple(views), table.table, np.arange(record.steps + 1, dtype=np.float32), tuple(table.series), references,
-        widths=(1.15, 1.0), summary=descent_summary(experiment, record),
+        tuple(views),
+        table.table,
+        np.arange(record.steps + 1, dtype=np.float32),
+        tuple(table.series),
+        references,
+        widths=(1.15, 1.0),
+        summary=descent_summary(experiment, record),
     )
 
 
@@ -230,7 +267,10 @@ def _phase_view(table: TableBuilder, experiment: DescentExperiment, record: Desc
 
 
 _SIDE: dict[str, Callable[..., View]] = {
-    "loss": _loss_view, "gradient": _gradient_view, "directions": _directions_view, "phase": _phase_view,
+    "loss": _loss_view,
+    "gradient": _gradient_view,
+    "directions": _directions_view,
+    "phase": _phase_view,
 }
 
 
@@ -241,7 +281,9 @@ def _add_arrows(table: TableBuilder, record: DescentRecord) -> None:
     rates = torch.cat([record.learning_rates[:, i], record.learning_rates[-1:, i]])
     from_gradient = -rates[:, None] * record.gradients[:, i]
     for name, vector, colour in (
-        ("gradient step −ηg", from_gradient, 3), ("carried velocity", steps - from_gradient, 4), ("step", steps, 5),
+        ("gradient step −ηg", from_gradient, 3),
+        ("carried velocity", steps - from_gradient, 4),
+        ("step", steps, 5),
     ):
         table.add("plane", "arrow", name, torch.cat([record.weights[:, i], vector], dim=1).numpy(), colour=colour)
 
@@ -258,7 +300,7 @@ def descent_summary(experiment: DescentExperiment, record: DescentRecord) -> str
 
 def predicted_rate(settings: OptimizerSettings, eigenvalues: tuple[float, float]) -> float | None:
     """Theory's asymptotic factor per step on a quadratic; None for rules it does not cover."""
-    if settings.rule not in theory.RECURRENCES:
+    if not isinstance(settings.rule, str) or settings.rule not in theory.RECURRENCES:
         return None
     momentum = settings.settings.get("momentum", 0.0)
     return float(theory.convergence_rate(settings.rule, settings.learning_rate, momentum, eigenvalues))
@@ -266,7 +308,7 @@ def predicted_rate(settings: OptimizerSettings, eigenvalues: tuple[float, float]
 
 def stable_limit(settings: OptimizerSettings, largest: float) -> float | None:
     """Theory's largest stable learning rate at the largest eigenvalue; None for rules it does not cover."""
-    if settings.rule not in theory.RECURRENCES or largest <= 0:
+    if not isinstance(settings.rule, str) or settings.rule not in theory.RECURRENCES or largest <= 0:
         return None
     return float(theory.learning_rate_limit(settings.rule, settings.settings.get("momentum", 0.0), largest))
 

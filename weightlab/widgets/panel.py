@@ -129,8 +129,7 @@ class Panel(Stage):
         return f"{type(self).__name__}({shown})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         picture = self.still()
         return {**data, "image/png": picture.png_text}, {**metadata, "image/png": {"alt": picture.alt}}
 

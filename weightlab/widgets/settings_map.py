@@ -40,9 +40,13 @@ class SettingsMap:
             shown = self.measured.rates.clone()
             shown[~torch.isfinite(shown) | (shown >= 1)] = torch.nan
             self._view = View(
-                "settings", "Measured rate (bright: fast)",
-                Axis("learning rate η", limits=(0.0, right)), Axis("momentum μ", limits=(0.0, LARGEST_MOMENTUM)), cell,
-                map_backdrop(shown.numpy(), low=FASTEST, high=1.0, reverse=True), pad=("learning_rate", "momentum"),
+                "settings",
+                "Measured rate (bright: fast)",
+                Axis("learning rate η", limits=(0.0, right)),
+                Axis("momentum μ", limits=(0.0, LARGEST_MOMENTUM)),
+                cell,
+                map_backdrop(shown.numpy(), low=FASTEST, high=1.0, reverse=True),
+                pad=("learning_rate", "momentum"),
             )
         return self._view
 

@@ -20,7 +20,13 @@ from weightlab.widgets.controls import Choice, Control, Question, Slider, logari
 from weightlab.widgets.panel import Panel, Row, row, verdict
 
 DEFAULTS: dict[str, Any] = {
-    "activation": "relu", "initializer": "he_normal", "depth": 20, "width": 128, "gain": 1.0, "std": 0.05, "seed": 0,
+    "activation": "relu",
+    "initializer": "he_normal",
+    "depth": 20,
+    "width": 128,
+    "gain": 1.0,
+    "std": 0.05,
+    "seed": 0,
 }
 TAKES_GAIN = tuple(name for name, entry in INITIALIZERS.items() if entry.gain_from == "one")
 
@@ -32,9 +38,14 @@ def signal_controls() -> list[Control]:
         Choice("initializer", "Initialization", tuple((name, entry.label) for name, entry in INITIALIZERS.items())),
         Slider("depth", "Layers", tuple(range(2, 51)), "how many layers the signal passes"),
         Slider("width", "Units a layer", (4, 8, 16, 32, 48, 64, 96, 128, 192, 256), "wider follows theory closer"),
-        Slider("gain", "Gain", tuple(round(0.2 + 0.05 * i, 2) for i in range(57)), "Xavier and orthogonal: factor on the weights"),
+        Slider(
+            "gain",
+            "Gain",
+            tuple(round(0.2 + 0.05 * i, 2) for i in range(57)),
+            "Xavier and orthogonal: factor on the weights",
+        ),
         Slider("std", "σ of N(0, σ²)", logarithmic(1e-3, 1.0, 61), "for the initialization N(0, σ²)"),
-        Slider("seed", "Seed", tuple(range(0, 21)), "other random weights"),
+        Slider("seed", "Seed", tuple(range(21)), "other random weights"),
     ]
 
 
@@ -44,7 +55,9 @@ class SignalPanel(Panel):
     Each change measures one network of these settings; `averaged()` measures many seeds. Values may be given by name.
     """
 
-    def __init__(self, *, questions: Sequence[Question] = (), title: str = "Signals through depth", **values: Any) -> None:
+    def __init__(
+        self, *, questions: Sequence[Question] = (), title: str = "Signals through depth", **values: Any
+    ) -> None:
         for name in values:
             choose("setting", name, DEFAULTS)
         super().__init__(signal_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=330)
@@ -57,7 +70,9 @@ class SignalPanel(Panel):
         return initialization(name, gain=values["gain"]) if name in TAKES_GAIN else initialization(name)
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
-        return [name for name, used in (("gain", TAKES_GAIN), ("std", ("normal",))) if values["initializer"] not in used]
+        return [
+            name for name, used in (("gain", TAKES_GAIN), ("std", ("normal",))) if values["initializer"] not in used
+        ]
 
     def averaged(self, seeds: int = 20) -> SignalRecord:
         """The present settings measured for `seeds` networks."""
@@ -85,10 +100,12 @@ def signal_picture(record: SignalRecord, prediction: SignalPrediction | None, wo
     names = tuple(str(i + 1) for i in range(depth))
     table = TableBuilder(1)
     views, references = [], []
-    for column, (name, title, label) in enumerate((
-        ("forward", "Forward: signal size by layer", "RMS of the pre-activation"),
-        ("backward", "Backward: gradient size by layer", "RMS of the gradient"),
-    )):
+    for column, (name, title, label) in enumerate(
+        (
+            ("forward", "Forward: signal size by layer", "RMS of the pre-activation"),
+            ("backward", "Backward: gradient size by layer", "RMS of the gradient"),
+        )
+    ):
         measured: Tensor = getattr(record, name)[0]
         theory = None if prediction is None else getattr(prediction, name)
         table.add(name, "bars", f"{name} (measured)", measured.numpy()[None])
@@ -98,8 +115,14 @@ def signal_picture(record: SignalRecord, prediction: SignalPrediction | None, wo
         limits = _decades(measured, theory)
         views.append(View(name, title, Axis("layer", ticks=names), Axis(label, "log", limits), (column, 0, 1, 1)))
     return Picture(
-        tuple(views), table.table, np.zeros(1, np.float32), tuple(table.series), tuple(references),
-        heights=(1.0,), summary=_summary(record, words), groups=record.layers,
+        tuple(views),
+        table.table,
+        np.zeros(1, np.float32),
+        tuple(table.series),
+        tuple(references),
+        heights=(1.0,),
+        summary=_summary(record, words),
+        groups=record.layers,
     )
 
 
@@ -137,7 +160,9 @@ def signal_reading(record: SignalRecord, prediction: SignalPrediction | None) ->
     rows = []
     for name, label in (("forward", "signal × per layer, upwards"), ("backward", "gradient × per layer, downwards")):
         theory = None if prediction is None else getattr(prediction, name)
-        rows.append(row(label, _ratio_text(theory, name == "forward"), _ratio_text(getattr(record, name)[0], name == "forward")))
+        rows.append(
+            row(label, _ratio_text(theory, name == "forward"), _ratio_text(getattr(record, name)[0], name == "forward"))
+        )
     rows.append(verdict(_verdict(record)))
     return rows
 

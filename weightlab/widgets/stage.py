@@ -85,11 +85,13 @@ class Stage(anywidget.AnyWidget):
     title = traitlets.Unicode("weightlab").tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
-    controls = traitlets.List().tag(sync=True)
+    controls: traitlets.List[Any] = traitlets.List().tag(sync=True)
     values = traitlets.Dict().tag(sync=True)
-    unused = traitlets.List().tag(sync=True)  # names of controls without effect on what is now chosen
-    questions = traitlets.List().tag(sync=True)
-    reading = traitlets.List().tag(sync=True)
+    unused: traitlets.List[Any] = traitlets.List().tag(
+        sync=True
+    )  # names of controls without effect on what is now chosen
+    questions: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    reading: traitlets.List[Any] = traitlets.List().tag(sync=True)
     notice = traitlets.Dict().tag(sync=True)
     transport = traitlets.Dict({"live": False, "state": "idle"}).tag(sync=True)
 

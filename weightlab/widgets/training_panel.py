@@ -6,19 +6,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from weightlab.activations import ACTIVATIONS
 from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
-from weightlab.initializers import INITIALIZERS, fans, initialization
+from weightlab.initializers import INITIALIZERS, initialization
 from weightlab.models import model
-from weightlab.pictures import Axis, Picture, Reference, Series, View
-from weightlab.signal_theory import activation_sizes
 from weightlab.training import Training
 from weightlab.update_rules import UPDATE_RULES, optimizer
 from weightlab.validate import choose
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
+from weightlab.widgets.film import Film
 from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel, Row, row, verdict
 
@@ -30,7 +27,12 @@ PACES = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 250.0, 500.0, 1000.0)
 LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
 ACTIVATION_OPTIONS = tuple((name, entry.label) for name, entry in ACTIVATIONS.items())
 INITIALIZER_OPTIONS = tuple((name, entry.label) for name, entry in INITIALIZERS.items())
-DATASET_OPTIONS = (("digits", "digits (real)"), ("breast_cancer", "breast cancer (real)"), ("moons", "moons"), ("spirals", "spirals"))
+DATASET_OPTIONS = (
+    ("digits", "digits (real)"),
+    ("breast_cancer", "breast cancer (real)"),
+    ("moons", "moons"),
+    ("spirals", "spirals"),
+)
 
 
 def training_controls() -> list[Control]:
@@ -39,7 +41,14 @@ def training_controls() -> list[Control]:
         Slider("learning_rate", "Learning rate η", LEARNING_RATES, "acts while it runs"),
         Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), "acts while it runs"),
         Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"),
-        Choice("rule", "Update rule", tuple((n, UPDATE_RULES[n].label) for n in ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw"))),
+        Choice(
+            "rule",
+            "Update rule",
+            tuple(
+                (n, UPDATE_RULES[n].label)
+                for n in ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+            ),
+        ),
         Choice("activation", "Activation", ACTIVATION_OPTIONS, "begins a new run"),
         Choice("initializer", "Initialization", INITIALIZER_OPTIONS, "begins a new run"),
         Slider("depth", "Hidden layers", tuple(range(1, 31)), "begins a new run"),
@@ -52,9 +61,18 @@ def training_controls() -> list[Control]:
 
 
 DEFAULTS: dict[str, Any] = {
-    "learning_rate": 0.05, "momentum": 0.9, "pace": 60.0, "rule": "gradient_descent", "activation": "tanh",
-    "initializer": "xavier_normal", "depth": 8, "width": 32, "batch_size": 64, "dataset": "digits",
-    "batch_norm": False, "residual": False,
+    "learning_rate": 0.05,
+    "momentum": 0.9,
+    "pace": 60.0,
+    "rule": "gradient_descent",
+    "activation": "tanh",
+    "initializer": "xavier_normal",
+    "depth": 8,
+    "width": 32,
+    "batch_size": 64,
+    "dataset": "digits",
+    "batch_norm": False,
+    "residual": False,
 }
 
 
@@ -101,8 +119,12 @@ class TrainingPanel(Panel):
             settings["momentum"] = full["momentum"]
         return TrainingExperiment(
             model=model(
-                "mlp", depth=int(full["depth"]), width=int(full["width"]), activation=full["activation"],
-                batch_norm=full["batch_norm"], residual=full["residual"],
+                "mlp",
+                depth=int(full["depth"]),
+                width=int(full["width"]),
+                activation=full["activation"],
+                batch_norm=full["batch_norm"],
+                residual=full["residual"],
             ),
             dataset=self._data(full["dataset"]),
             optimizer=optimizer(rule, **settings),
@@ -142,7 +164,9 @@ class TrainingPanel(Panel):
         self._film = Film(training)
         self._state, self._debt = "idle", 0.0
         self._run += 1
-        notice = {"kind": "info", "text": "This setting needs new weights: the run starts again."} if interrupted else None
+        notice = (
+            {"kind": "info", "text": "This setting needs new weights: the run starts again."} if interrupted else None
+        )
         self._publish(values, self._film.picture(self._steps), self._rows(), seq, notice)
         self._tell()
 
@@ -276,128 +300,3 @@ class TrainingPanel(Panel):
             rows.append(row("validation accuracy", "", f"{film.validated:.1%} after {film.validated_at} updates"))
         rows.append(verdict(status.message if status is not None else f"{self._training.steps_done} updates so far"))
         return rows
-
-
-def predicted_activations(training: Training) -> np.ndarray | None:
-    """Mean field's RMS of every layer's output before training, (layer,); None for networks it does not cover."""
-    experiment = training.experiment
-    settings = dict(experiment.model.settings)
-    if experiment.model.name != "mlp" or settings.get("batch_norm") or settings.get("residual"):
-        return None
-    start, activation = experiment.initialization, experiment.model.hidden_activation
-    if start.initializer.mean(dict(start.settings)) != 0:
-        return None
-    sides = [fans(module.weight) for _, module in training.network.layers]
-    gain, given = start.gain_for(activation), dict(start.settings)
-    gains = [fan_in * start.initializer.variance(fan_in, fan_out, gain, given) for fan_in, fan_out in sides]
-    biases = [start.initializer.bias_variance(fan_in) for fan_in, _ in sides]
-    square = float(experiment.dataset.x_train.square().mean())
-    return activation_sizes(activation.function, gains, biases, square).numpy()
-
-
-class Film:
-    """What the stage has of a run: some of its steps as rows of one table, in the order of the picture's series.
-
-    Row t shows the network before update t: loss and gradients there, the size of each layer's activations, and how
-    far the kept weights have moved. The first row is measured on a network of the same seed that is thrown away.
-    """
-
-    def __init__(self, training: Training) -> None:
-        self._training = training
-        self.layers = training.layers
-        self._theory = predicted_activations(training)
-        self._origin = training.record().weight_paths[0].numpy().astype(np.float32)
-        self._seen = 0
-        self._weights = self._origin[None]
-        self._validation_loss = np.float32(np.nan)
-        self.validated: float | None = None
-        self.validated_at = 0
-        trial = Training(training.experiment)
-        trial.step()
-        table, steps = self._table(trial.since(0))
-        self._tables, self._steps = [table[:1]], [steps[:1]]
-        self._weights, self.rows = self._origin[None], 1
-        self.start = table[0]
-
-    def take(self, most_bytes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (rows, columns) and step numbers that are new; thinned to `most_bytes`, the newest always among them."""
-        news = self._training.since(self._seen)
-        table, steps = self._table(news)
-        self._seen += len(steps)
-        table, steps = (table[1:], steps[1:]) if len(steps) and steps[0] == 0 else (table, steps)
-        if most_bytes is not None and len(steps):
-            most = max(1, most_bytes // (4 * (table.shape[1] + 1)))
-            chosen = np.unique(np.linspace(len(steps) - 1, 0, min(most, len(steps))).round().astype(int))
-            table, steps = table[chosen], steps[chosen]
-        if len(steps):
-            self._tables.append(table)
-            self._steps.append(steps)
-            self.rows += len(steps)
-        return table, steps
-
-    def _table(self, news: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        steps = news["steps"].astype(np.float32)
-        after = news["weight_paths"].reshape(len(steps), *self._origin.shape)
-        before = np.concatenate([self._weights, after])[: len(steps)]
-        if len(steps):
-            self._weights = after[-1:]
-        validation = np.full(len(steps), np.nan, np.float32)
-        if len(news["validation_steps"]):
-            self.validated = float(news["validation_accuracies"][-1])
-            self.validated_at = int(news["validation_steps"][-1])
-        for at, loss in zip(news["validation_steps"], news["validation_losses"], strict=True):
-            validation[steps >= at] = loss
-        validation[np.isnan(validation)] = self._validation_loss
-        if len(validation):
-            self._validation_loss = validation[-1]
-        moved = (before - self._origin).reshape(len(steps), self._origin.size)
-        columns = [news["losses"][:, None], validation[:, None], news["gradient_norms"], news["activation_rms"], moved]
-        table = np.concatenate([column.astype(np.float32) for column in columns], axis=1)
-        return table, steps
-
-    @property
-    def gradient_norms(self) -> np.ndarray:
-        """The newest row's, one a layer."""
-        return self._tables[-1][-1, 2 : 2 + len(self.layers)]
-
-    def picture(self, last_step: int) -> Picture:
-        """Everything so far as one picture."""
-        count = len(self.layers)
-        kept = self._origin.shape[1]
-        names = tuple(str(i + 1) for i in range(count - 1)) + ("out",)
-        gradients = tuple(range(2, 2 + count))
-        activations = tuple(range(2 + count, 2 + 2 * count))
-        paths = tuple(range(2 + 2 * count, 2 + 2 * count + count * kept))
-        series = (
-            Series("weights", "family", "weights", paths, groups=tuple(i // kept for i in range(count * kept))),
-            Series("loss", "curve", "training loss (batch)", (0,), 0),
-            Series("loss", "curve", "validation loss", (1,), 1),
-            Series("activations", "bars", "activation", activations),
-            Series("gradients", "bars", "gradient", gradients),
-        )
-        place = np.arange(count)
-        marks = [Reference("gradients", "marks", "before the first update", np.stack([place, self.start[list(gradients)]], 1))]
-        if self._theory is not None:
-            points = np.stack([place, self._theory], 1)
-            marks.append(Reference("activations", "marks", "theory, before the first update", points))
-        table, steps = np.concatenate(self._tables), np.concatenate(self._steps)
-        return Picture(
-            _training_views(names), table, steps, series, tuple(marks), summary=self._summary(table, steps),
-            last_step=last_step, groups=self.layers,
-        )
-
-    def _summary(self, table: np.ndarray, steps: np.ndarray) -> str:
-        norms = self.gradient_norms
-        return (
-            f"After {int(steps[-1])} updates: batch loss {table[-1, 0]:.3g} (first {table[0, 0]:.3g}); gradient norm "
-            f"{norms[0]:.2g} in the first layer, {norms[-1]:.2g} in the output layer."
-        )
-
-
-def _training_views(names: tuple[str, ...]) -> tuple[View, ...]:
-    return (
-        View("weights", "How far some weights of each layer have moved", Axis("update"), Axis("w − w at the start"), (0, 0, 1, 1)),
-        View("loss", "Loss", Axis("update"), Axis("loss", "log"), (1, 0, 1, 1)),
-        View("activations", "Activation size by layer", Axis("layer", ticks=names), Axis("RMS", "log"), (0, 1, 1, 1)),
-        View("gradients", "Gradient size by layer", Axis("layer", ticks=names), Axis("|g|", "log"), (1, 1, 1, 1)),
-    )

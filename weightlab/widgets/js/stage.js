@@ -214,8 +214,12 @@ class StageView {
   send(message) {
     this.seq += 1;
     this.sentAt.set(this.seq, performance.now());
-    this.model.send({ ...message, seq: this.seq });
     if (!this.silenceTimer) this.silenceTimer = setTimeout(() => { this.silence.hidden = false; }, SILENCE_MS);
+    try {
+      this.model.send({ ...message, seq: this.seq });
+    } catch {
+      this.silence.hidden = false; // the connection is closed for good: the kernel was restarted
+    }
   }
 
   command(name) { this.send({ type: "command", name }); }

@@ -1,0 +1,151 @@
+"""What the stage has of a training run: some of its steps as rows of one table, and the picture made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weightlab.initializers import fans
+from weightlab.pictures import Axis, Picture, Reference, Series, View
+from weightlab.signal_theory import activation_sizes
+from weightlab.training import Training
+
+
+def predicted_activations(training: Training) -> np.ndarray | None:
+    """Mean field's RMS of every layer's output before training, (layer,); None for networks it does not cover."""
+    experiment = training.experiment
+    settings = dict(experiment.model.settings)
+    if experiment.model.name != "mlp" or settings.get("batch_norm") or settings.get("residual"):
+        return None
+    start, activation = experiment.initialization, experiment.model.hidden_activation
+    if start.initializer.mean(dict(start.settings)) != 0:
+        return None
+    sides = [fans(module.get_parameter("weight")) for _, module in training.network.layers]
+    gain, given = start.gain_for(activation), dict(start.settings)
+    gains = [fan_in * start.initializer.variance(fan_in, fan_out, gain, given) for fan_in, fan_out in sides]
+    biases = [start.initializer.bias_variance(fan_in) for fan_in, _ in sides]
+    square = float(experiment.dataset.x_train.square().mean())
+    return activation_sizes(activation.function, gains, biases, square).numpy()
+
+
+class Film:
+    """What the stage has of a run: some of its steps as rows of one table, in the order of the picture's series.
+
+    Row t shows the network before update t: loss and gradients there, the size of each layer's activations, and how
+    far the kept weights have moved. The first row is measured on a network of the same seed that is thrown away.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self.layers = training.layers
+        self._theory = predicted_activations(training)
+        self._origin = training.record().weight_paths[0].numpy().astype(np.float32)
+        self._seen = 0
+        self._weights = self._origin[None]
+        self._validation_loss = np.float32(np.nan)
+        self.validated: float | None = None
+        self.validated_at = 0
+        trial = Training(training.experiment)
+        trial.step()
+        table, steps = self._table(trial.since(0))
+        self._tables, self._steps = [table[:1]], [steps[:1]]
+        self._weights, self.rows = self._origin[None], 1
+        self.start = table[0]
+
+    def take(self, most_bytes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (rows, columns) and step numbers that are new; thinned to `most_bytes`, the newest always among them."""
+        news = self._training.since(self._seen)
+        table, steps = self._table(news)
+        self._seen += len(steps)
+        table, steps = (table[1:], steps[1:]) if len(steps) and steps[0] == 0 else (table, steps)
+        if most_bytes is not None and len(steps):
+            most = max(1, most_bytes // (4 * (table.shape[1] + 1)))
+            chosen = np.unique(np.linspace(len(steps) - 1, 0, min(most, len(steps))).round().astype(int))
+            table, steps = table[chosen], steps[chosen]
+        if len(steps):
+            self._tables.append(table)
+            self._steps.append(steps)
+            self.rows += len(steps)
+        return table, steps
+
+    def _table(self, news: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        steps = news["steps"].astype(np.float32)
+        after = news["weight_paths"].reshape(len(steps), *self._origin.shape)
+        before = np.concatenate([self._weights, after])[: len(steps)]
+        if len(steps):
+            self._weights = after[-1:]
+        validation = np.full(len(steps), np.nan, np.float32)
+        if len(news["validation_steps"]):
+            self.validated = float(news["validation_accuracies"][-1])
+            self.validated_at = int(news["validation_steps"][-1])
+        for at, loss in zip(news["validation_steps"], news["validation_losses"], strict=True):
+            validation[steps >= at] = loss
+        validation[np.isnan(validation)] = self._validation_loss
+        if len(validation):
+            self._validation_loss = validation[-1]
+        moved = (before - self._origin).reshape(len(steps), self._origin.size)
+        columns = [news["losses"][:, None], validation[:, None], news["gradient_norms"], news["activation_rms"], moved]
+        table = np.concatenate([column.astype(np.float32) for column in columns], axis=1)
+        return table, steps
+
+    @property
+    def gradient_norms(self) -> np.ndarray:
+        """The newest row's, one a layer."""
+        return self._tables[-1][-1, 2 : 2 + len(self.layers)]
+
+    def picture(self, last_step: int) -> Picture:
+        """Everything so far as one picture."""
+        count = len(self.layers)
+        kept = self._origin.shape[1]
+        names = tuple(str(i + 1) for i in range(count - 1)) + ("out",)
+        gradients = tuple(range(2, 2 + count))
+        activations = tuple(range(2 + count, 2 + 2 * count))
+        paths = tuple(range(2 + 2 * count, 2 + 2 * count + count * kept))
+        series = (
+            Series("weights", "family", "weights", paths, groups=tuple(i // kept for i in range(count * kept))),
+            Series("loss", "curve", "training loss (batch)", (0,), 0),
+            Series("loss", "curve", "validation loss", (1,), 1),
+            Series("activations", "bars", "activation", activations),
+            Series("gradients", "bars", "gradient", gradients),
+        )
+        place = np.arange(count)
+        marks = [
+            Reference(
+                "gradients", "marks", "before the first update", np.stack([place, self.start[list(gradients)]], 1)
+            )
+        ]
+        if self._theory is not None:
+            points = np.stack([place, self._theory], 1)
+            marks.append(Reference("activations", "marks", "theory, before the first update", points))
+        table, steps = np.concatenate(self._tables), np.concatenate(self._steps)
+        return Picture(
+            _training_views(names),
+            table,
+            steps,
+            series,
+            tuple(marks),
+            summary=self._summary(table, steps),
+            last_step=last_step,
+            groups=self.layers,
+        )
+
+    def _summary(self, table: np.ndarray, steps: np.ndarray) -> str:
+        norms = self.gradient_norms
+        return (
+            f"After {int(steps[-1])} updates: batch loss {table[-1, 0]:.3g} (first {table[0, 0]:.3g}); gradient norm "
+            f"{norms[0]:.2g} in the first layer, {norms[-1]:.2g} in the output layer."
+        )
+
+
+def _training_views(names: tuple[str, ...]) -> tuple[View, ...]:
+    return (
+        View(
+            "weights",
+            "How far some weights of each layer have moved",
+            Axis("update"),
+            Axis("w − w at the start"),
+            (0, 0, 1, 1),
+        ),
+        View("loss", "Loss", Axis("update"), Axis("loss", "log"), (1, 0, 1, 1)),
+        View("activations", "Activation size by layer", Axis("layer", ticks=names), Axis("RMS", "log"), (0, 1, 1, 1)),
+        View("gradients", "Gradient size by layer", Axis("layer", ticks=names), Axis("|g|", "log"), (1, 1, 1, 1)),
+    )
