@@ -15,29 +15,32 @@ PACKAGE = Path(__file__).resolve().parent.parent / "weightlab"
 # One row a line. Within layer 0, 2 and 4 a few files stand on others of their layer: they get a later row.
 ROWS: tuple[tuple[str, ...], ...] = (
     # 0: torch, numpy and the standard library only
-    ("validate", "pictures", "devices", "records"),
-    ("own_function", "update_rules", "schedules", "activations", "initializers", "losses", "theory", "signal_theory"),
+    ("validate", "pictures", "records"),
+    ("own_function", "update_rules", "schedules", "activations", "initializers", "losses", "devices"),
+    ("theory", "signal_theory"),
     ("landscapes",),
     # 1
-    ("models", "datasets", "imbalance", "measurements"),
+    ("models", "datasets", "imbalance"),
     # 2
-    ("experiments", "steppers", "environment"),
+    ("experiments", "steppers", "verdicts", "environment"),
     ("recorder",),
     ("descent", "training", "signals", "surfaces", "export"),
+    ("measurements",),
     # 3
     ("plots", "checks"),
+    ("descent_figures",),
     # 4
-    ("widgets", "widgets.controls", "widgets.live", "widgets.stage"),
+    ("widgets", "widgets.controls", "widgets.live", "widgets.stage", "widgets.settings_map", "widgets.film"),
     ("widgets.panel",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-LAYER_0 = {name for row in ROWS[:3] for name in row}
+LAYER_0 = {name for row in ROWS[:4] for name in row}
 THEORY = ("theory", "signal_theory")
 # Third-party packages (import names) and the only files that may use them; torch and numpy may be used everywhere.
 HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("datasets", "imbalance"),
     "imblearn": ("imbalance",),
-    "matplotlib": ("plots", "widgets"),
+    "matplotlib": ("plots", "descent_figures", "widgets"),
     "anywidget": ("widgets",),
     "ipywidgets": ("widgets",),
     "traitlets": ("widgets",),

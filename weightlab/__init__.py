@@ -7,13 +7,18 @@ draws the Record; Theory is computed without the run, so that it can disagree. A
 
 Layer 0, needs torch and numpy only
     validate        clear refusals of bad input: value, allowed range, remedy
-    landscapes      toy losses of two weights: function, bounds, start, minima, Hessian; your own function too
+    pictures        what is to be seen, as data: views, series, reference lines
+    records         DescentRecord, TrainingRecord, SignalRecord: what a run leaves
+    own_function    a learner's own function of two weights, checked and batched
+    landscapes      toy losses of two weights: function, bounds, start, minima, Hessian
     update_rules    gradient descent, momentum, Nesterov, RMSprop, Adam: pure init and step on batches of learners
     schedules       step -> factor on the learning rate
-    activations     name -> module and gain
+    activations     name -> function, module and gain
     initializers    name -> in-place initialization and the variance it should give
-    theory          closed forms: limits, rates, roots, per-layer ratios, filters
-    records         DescentRecord, TrainingRecord, SignalRecord: what a run leaves
+    losses          name -> loss of a batch, and how many outputs it needs
+    devices         CPU, CUDA or MPS, and how many threads
+    theory          closed forms on a quadratic: limits, rates, roots, regions
+    signal_theory   closed forms for a deep network: magnitudes per layer
 
 Layer 1
     models          small real networks with named layers: MLP, CNN, RNN, LSTM, GRU
@@ -21,14 +26,20 @@ Layer 1
 
 Layer 2
     experiments     DescentExperiment, TrainingExperiment: everything that decides a run
+    verdicts        how a descent ended, in words
+    environment     what the labs run on: versions, devices, threads, widget packages
+    steppers        a network's weights as one flat vector that an update rule moves
+    recorder        what is measured in every step of a real run
     descent         thousands of toy learners in one batched pass -> DescentRecord
     training        a real run, one step at a time, changeable midway -> TrainingRecord
-    environment     what the labs run on: versions, devices, threads, widget packages
     signals         forward and backward magnitudes per layer of a deep network -> SignalRecord
+    measurements    rates and shares read off a record
 
 Layer 3
-    plots           draws records on a given matplotlib Axes; never trains
+    plots           draws pictures on a given matplotlib Axes; never trains
+    descent_figures static figures of descents, rates and maps beside their theory
     checks          verdicts on a learner's answer
+    descent_figures static figures of runs on a landscape and of the (learning rate, momentum) plane
 
 Layer 4
     widgets         the animated stage, controls, the live worker and one panel per instrument

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -59,3 +60,70 @@ def rate_map(landscape: Landscape, rule: str, learning_rates: Tensor, momenta: T
     rates = measured_rate(record, landscape.minima[0])
     rates = torch.where(record.diverged_at >= 0, torch.inf, rates)
     return RateMap(rule, learning_rates, momenta, rates.reshape(len(momenta), len(learning_rates)))
+
+
+def measured_regimes(
+    landscape: Landscape, rule: str, learning_rates: Tensor, momenta: Tensor, steps: int = 1000
+) -> Tensor:
+    """What runs did for every pair of settings, (momentum, learning_rate), as indices into theory.REGIMES.
+
+    2 where the loss ended no lower than it began, else 1 where a weight crossed its minimum, else 0. Meant for a
+    quadratic along the axes: on a rotated one rounding carries the signs of one direction into the other.
+    """
+    pairs = torch.cartesian_prod(momenta.double(), learning_rates.double())
+    settings: dict[str, float | Tensor] = {"momentum": pairs[:, 0], "learning_rate": pairs[:, 1]}
+    record = sweep(landscape, rule, settings, steps=steps, keep_paths=True)
+    crossed = (record.weights * record.weights[0] < 0).any(-1).any(0)
+    fell = record.losses[-1] < record.losses[0]  # NaN, as after a divergence, is not lower
+    return torch.where(fell, crossed.long(), 2).reshape(len(momenta), len(learning_rates))
+
+
+def stability_bracket(
+    landscape: Landscape, rule: str, learning_rates: Tensor, steps: int = 1500, **settings: float
+) -> tuple[float, float]:
+    """The last learning rate below the first failure, and that failure: the loss ended no lower than it began.
+
+    learning_rates: (m,), increasing. Raises ValueError where all of them are stable, or none is.
+    """
+    record = sweep(landscape, rule, {"learning_rate": learning_rates, **settings}, steps=steps)
+    return _bracket("learning_rates", learning_rates, ~(record.losses[-1] < record.losses[0]))
+
+
+def overshoot_bracket(
+    landscape: Landscape, rule: str, momenta: Tensor, steps: int = 1500, **settings: float
+) -> tuple[float, float]:
+    """The last momentum below the first that carries w₁ past its minimum at zero, and that one.
+
+    momenta: (m,), increasing. Raises ValueError where all of them overshoot, or none does.
+    """
+    record = sweep(landscape, rule, {"momentum": momenta, **settings}, steps=steps, keep_paths=True)
+    return _bracket("momenta", momenta, (record.weights * record.weights[0] < 0)[:, :, 0].any(0))
+
+
+def _bracket(name: str, values: Tensor, failed: Tensor) -> tuple[float, float]:
+    first = int(failed.byte().argmax())
+    if first == 0:
+        found = "the first one fails already" if bool(failed.any()) else "none fails"
+        low, high = float(values[0]), float(values[-1])
+        raise ValueError(f"{name} from {low:.4g} to {high:.4g} do not bracket the limit: {found}; widen the range")
+    return float(values[first - 1]), float(values[first])
+
+
+def measured_recurrence(errors: Tensor) -> tuple[float, float]:
+    """(sum, product) of the roots behind four errors in a row, from e[t+1] = sum·e[t] - product·e[t-1] taken twice.
+
+    errors: (4,) signed distances along one eigendirection, not all of one geometric series.
+    """
+    total, product = torch.linalg.solve(torch.stack([errors[1:3], -errors[0:2]], dim=1), errors[2:4]).tolist()
+    return total, product
+
+
+def steps_to_reach(
+    landscape: Landscape, rule: str, settings: Mapping[str, float | Tensor], share: float = 1e-6, steps: int = 1000
+) -> Tensor:
+    """Steps after which the distance to the minimum stays within `share` of the first one, (learner,); -1 for never."""
+    record = sweep(landscape, rule, settings, steps=steps, keep_paths=True)
+    distances = torch.linalg.vector_norm(record.weights - torch.tensor(landscape.minima[0]), dim=-1)
+    far = ~(distances <= share * distances[0])
+    last = torch.where(far, torch.arange(steps + 1).unsqueeze(-1), -1).amax(0)
+    return torch.where(last < steps, last + 1, -1)

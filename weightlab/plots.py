@@ -72,7 +72,9 @@ def to_still(figure: Figure, alt: str) -> Still:
 def _levels(losses: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Contour levels that crowd near the minimum: evenly spaced in the logarithm of the height above it."""
     low, high = float(losses.min()), float(losses.max())
-    return low + np.geomspace((high - low) * 2e-4, high - low, count)
+    # beside a cliff even that share of the height is above most of the picture
+    lowest = min((high - low) * 2e-4, float(np.quantile(losses, 0.01)) - low)
+    return low + np.geomspace(max(lowest, (high - low) * 1e-9), high - low, count)
 
 
 def contour_backdrop(landscape: Landscape, size: tuple[float, float] = (5.2, 3.8)) -> Backdrop:

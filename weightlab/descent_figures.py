@@ -1,0 +1,86 @@
+"""Static figures of runs on a landscape and of the (learning rate, momentum) plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from weightlab.measurements import RateMap
+from weightlab.plots import DASHES, MARKERS, PALETTE, new_figure
+from weightlab.records import DescentRecord
+
+Line = tuple[Tensor, Tensor]
+
+
+def lines_figure(
+    lines: Mapping[str, Line], x: str, y: str, *, points: Mapping[str, Line] | None = None, log: bool = False
+) -> Figure:
+    """Curves by name, each (x values, y values); `points` by the same names are drawn as marks, in the same colour.
+
+    x, y: what the axes say. log: both axes logarithmic.
+    """
+    figure = new_figure(6.4, 2.7)
+    axes = figure.subplots()
+    for number, (name, (across, up)) in enumerate(lines.items()):
+        colour = PALETTE[number % len(PALETTE)]
+        axes.plot(across.numpy(), up.numpy(), ls=DASHES[number % len(DASHES)], color=colour, lw=1.5, label=name)
+        if points and name in points:
+            axes.plot(*(part.numpy() for part in points[name]), MARKERS[number % len(MARKERS)], color=colour, ms=5)
+    if log:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    _label(axes, x, y)
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def step_arrows_figure(record: DescentRecord, count: int, learner: int = 0) -> Figure:
+    """The first `count` steps of a run, each the sum of a gradient step -ηg and of what earlier steps carry over."""
+    w, steps = record.weights[: count + 1, learner], record.steps_taken[:count, learner]
+    from_gradient = -record.learning_rates[:count, learner, None] * record.gradients[:count, learner]
+    figure = new_figure(6.4, 3.0)
+    axes = figure.subplots()
+    axes.plot(*w.T.numpy(), "-o", color=PALETTE[0], lw=1.2, ms=3.5, label="path")
+    for name, tails, vector, colour in (
+        ("gradient step −ηg", w[:-1], from_gradient, PALETTE[3]),
+        ("carried velocity", w[:-1] + from_gradient, steps - from_gradient, PALETTE[4]),
+    ):
+        axes.quiver(
+            *tails.T.numpy(),
+            *vector.T.numpy(),
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.004,
+            color=colour,
+            label=name,
+        )
+    _label(axes, "w₁", "w₂")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def plane_figure(measured: RateMap, regimes: Tensor) -> Figure:
+    """The measured factor per step over the (learning rate, momentum) plane, theory's borders between regimes dashed.
+
+    regimes: (momentum, learning_rate), as theory.regime_codes gives them for the same points.
+    """
+    figure = new_figure(6.4, 3.4)
+    axes = figure.subplots()
+    across, up = measured.learning_rates.numpy(), measured.momenta.numpy()
+    stable = torch.where(measured.rates < 1, measured.rates, torch.nan).numpy()
+    bands = axes.contourf(across, up, stable, levels=10, cmap="cividis_r")
+    axes.contour(across, up, regimes.numpy(), levels=[0.5, 1.5], colors="0.05", linestyles="--", linewidths=1.3)
+    figure.colorbar(bands, label="measured factor per step")
+    _label(axes, "learning rate η", "momentum μ")
+    return figure
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.tick_params(labelsize=8)
