@@ -9,7 +9,7 @@ import torch
 
 from weightlab import theory
 from weightlab.descent import descend, sweep
-from weightlab.descent_figures import lines_figure, plane_figure, step_arrows_figure
+from weightlab.momentum_figures import lines_figure, plane_figure, step_arrows_figure
 from weightlab.experiments import DescentExperiment
 from weightlab.landscapes import landscape
 from weightlab.measurements import (
@@ -81,7 +81,7 @@ def test_the_figures_are_drawn() -> None:
     line = (RATES, RATES.square())
     figures = (
         step_arrows_figure(record, 8),
-        plane_figure(rate_map(BOWL, "momentum", RATES[::20], MOMENTA), regimes),
+        plane_figure(rate_map(BOWL, "momentum", RATES[::20], MOMENTA), regimes, {"stable": (0.1, 0.5)}),
         lines_figure({"square": line}, "x", "y", points={"square": line}, log=True),
     )
     for figure in figures:

@@ -39,7 +39,7 @@ Layer 3
     plots           draws pictures on a given matplotlib Axes; never trains
     descent_figures static figures of descents, rates and maps beside their theory
     checks          verdicts on a learner's answer
-    descent_figures static figures of runs on a landscape and of the (learning rate, momentum) plane
+    momentum_figures what momentum does, as static figures: steps as sums, named lines, the settings plane
 
 Layer 4
     widgets         the animated stage, controls, the live worker and one panel per instrument

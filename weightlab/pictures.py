@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Scale = Literal["linear", "log"]
 SeriesKind = Literal["path", "curve", "bars", "family", "arrow"]
-ReferenceKind = Literal["line", "points", "marks"]
+ReferenceKind = Literal["line", "points", "marks", "dots"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,19 @@ class Reference:
     name: str
     points: NDArray[np.float64]
     label: str = ""  # written beside the line on the stage
+    colour: int = 0  # of dots, which are examples of a class
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """Which class a network chooses where, and how surely: fills its view's limits, rows from the bottom up.
+
+    classes: (rows, columns) uint8; certainty: (rows, columns) uint8, 0 where all classes are as likely, 255 for sure.
+    """
+
+    view: str
+    classes: NDArray[np.uint8]
+    certainty: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +106,8 @@ class Picture:
     steps: NDArray[np.float32]
     series: tuple[Series, ...]
     references: tuple[Reference, ...] = ()
-    widths: tuple[float, ...] = (1.0, 1.0)
+    rasters: tuple[Raster, ...] = ()
+    widths: tuple[float, ...] = (1.0, 1.0)  # of the grid's columns, in proportion
     heights: tuple[float, ...] = (1.0, 1.0)
     summary: str = ""
     last_step: int | None = None  # right end of the step axes; None: the last row's

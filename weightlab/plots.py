@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +14,14 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from weightlab.landscapes import Landscape
-from weightlab.pictures import Backdrop, Picture, Series, View
-from weightlab.records import SignalRecord, TrainingRecord
-from weightlab.signal_theory import SignalPrediction
+from weightlab.pictures import Backdrop, Picture, Raster, Series, View
 
 PALETTE = ("#0072b2", "#d55e00", "#00795a", "#a8328a", "#8a6d00", "#3d3d3d", "#5a4fcf", "#b3261e")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 2)), (0, (1, 2)))
@@ -149,7 +147,7 @@ def draw_picture(picture: Picture, *, row: int | None = None, size: tuple[float,
 
 
 def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dict[str, Any]) -> None:
-    _label(axes, view.title, view.x.label, view.y.label)
+    label_axes(axes, view.title, view.x.label, view.y.label)
     axes.set_xscale(view.x.scale)
     axes.set_yscale(view.y.scale)
     bars = [series for series in picture.series if series.view == view.name and series.kind == "bars"]
@@ -160,6 +158,13 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
             )
     for reference in picture.references:
         if reference.view != view.name or not len(reference.points):
+            continue
+        if reference.kind == "dots":
+            colour = PALETTE[reference.colour % len(PALETTE)]
+            (handle,) = axes.plot(
+                *reference.points.T, MARKERS[reference.colour % 4], color=colour, ms=3, mec="w", mew=0.4
+            )
+            handles.setdefault(reference.name, handle)
             continue
         marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
         (handle,) = axes.plot(
@@ -177,10 +182,31 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
         axes.set_xticks(range(0, len(view.x.ticks), stride), view.x.ticks[::stride])
     if view.x.limits:
         axes.set_xlim(*view.x.limits)
+    elif any(series.kind in {"curve", "family"} and series.view == view.name for series in picture.series):
+        axes.set_xlim(0, float(picture.steps[last]) or picture.last_step or 1)
     if view.y.limits:
         axes.set_ylim(*view.y.limits)
+    elif view.y.scale == "log":
+        _show_a_decade(axes)
+    for raster in picture.rasters:
+        if raster.view == view.name:
+            _draw_raster(axes, raster)
     if view.backdrop is not None and view.x.limits and view.y.limits:
         _draw_backdrop(axes, view)
+
+
+def _draw_raster(axes: Axes, raster: Raster) -> None:
+    colours = np.array([to_rgba(colour) for colour in PALETTE])[raster.classes % len(PALETTE)]
+    colours[..., 3] = 0.06 + raster.certainty / 255 * 0.4
+    axes.imshow(
+        colours,
+        extent=(0, 1, 0, 1),
+        transform=axes.transAxes,
+        aspect="auto",
+        zorder=0,
+        origin="lower",
+        interpolation="bilinear",
+    )
 
 
 def _draw_backdrop(axes: Axes, view: View) -> None:
@@ -207,7 +233,8 @@ def _draw_series(
         handles.setdefault(series.name, handle)
     elif series.kind == "curve":
         style = "--" if series.dashed else DASHES[series.colour % len(DASHES)]
-        (handle,) = axes.plot(picture.steps[: last + 1], columns[0], ls=style, color=colour, lw=1.5)
+        dot = "o" if last == 0 else ""  # of a run that has not begun
+        (handle,) = axes.plot(picture.steps[: last + 1], columns[0], ls=style, color=colour, lw=1.5, marker=dot, ms=4)
         handles.setdefault(series.name, handle)
     elif series.kind == "family":
         for column, group in zip(columns, series.groups, strict=True):
@@ -237,63 +264,16 @@ def _layer_colour(index: int, count: int) -> Any:
     return colormaps["viridis"](0.82 * index / max(1, count - 1))
 
 
-def signals_figure(
-    records: Mapping[str, SignalRecord], predictions: Mapping[str, SignalPrediction | None]
-) -> Figure:
-    """Forward and backward magnitude per layer of several networks by name, theory's marks on top.
-
-    A line is the mean of the logarithms over the seeds, its band one standard deviation.
-    """
-    figure = new_figure(8.4, 3.6)
-    ahead, back = figure.subplots(1, 2)
-    for number, (name, record) in enumerate(records.items()):
-        prediction = predictions.get(name)
-        for axes, side in ((ahead, "forward"), (back, "backward")):
-            theory = None if prediction is None else getattr(prediction, side)
-            _draw_layers(axes, getattr(record, side), name, number, theory)
-    _label(ahead, "Forward: signal size by layer", "layer", "RMS of the pre-activation")
-    _label(back, "Backward: gradient size by layer", "layer", "RMS of the gradient")
-    handles, names = ahead.get_legend_handles_labels()
-    if any(prediction is not None for prediction in predictions.values()):
-        handles, names = [*handles, *ahead.plot([], [], "_", color="0.1", ms=8, mew=1.4)], [*names, "theory"]
-    figure.legend(handles, names, loc="outside upper left", ncols=4, fontsize=8, frameon=False)
-    return figure
+def _show_a_decade(axes: Axes) -> None:
+    """Whole decades where the data lie within one: a logarithmic axis needs two numbers to be read."""
+    low, high = np.log10(axes.get_ylim())
+    if high - low < 1.5:
+        axes.set_ylim(10 ** np.floor(low), 10 ** np.ceil(high))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def runs_figure(runs: Mapping[str, Sequence[TrainingRecord]]) -> Figure:
-    """Real runs by name, each with several seeds: gradients by layer at the first update, accuracy over updates."""
-    figure = new_figure(8.4, 3.6)
-    gradients, accuracy = figure.subplots(1, 2)
-    for number, (name, records) in enumerate(runs.items()):
-        _draw_layers(gradients, torch.stack([record.gradient_norms[0] for record in records]), name, number)
-        for record in records:
-            accuracy.plot(
-                record.validation_steps.numpy(), record.validation_accuracies.numpy(),
-                ls=DASHES[number % len(DASHES)], color=PALETTE[number % len(PALETTE)], lw=1.1,
-            )
-    layers = next(iter(runs.values()))[0].layers
-    _label(gradients, "Gradient by layer at the first update", "layer", "|g| of the layer's weights")
-    gradients.set_xticks(range(1, len(layers) + 1), [*map(str, range(1, len(layers))), "out"])
-    _label(accuracy, "Validation accuracy, one line a seed", "update", "share of right answers")
-    accuracy.set_ylim(0, 1)
-    figure.legend(*gradients.get_legend_handles_labels(), loc="outside upper left", ncols=5, fontsize=8, frameon=False)
-    return figure
-
-
-def _draw_layers(axes: Axes, magnitudes: Tensor, name: str, number: int, theory: Tensor | None = None) -> None:
-    """Magnitudes (seed, layer) on a logarithmic axis; a layer where one is zero is left out."""
-    logs = torch.where(magnitudes > 0, magnitudes.double(), torch.nan).log().numpy()
-    layers = np.arange(1, logs.shape[1] + 1)
-    colour = PALETTE[number % len(PALETTE)]
-    middle, spread = logs.mean(axis=0), logs.std(axis=0)
-    axes.plot(layers, np.exp(middle), ls=DASHES[number % len(DASHES)], color=colour, lw=1.5, label=name)
-    axes.fill_between(layers, np.exp(middle - spread), np.exp(middle + spread), color=colour, alpha=0.18, lw=0)
-    if theory is not None:
-        axes.plot(layers, theory.numpy(), "_", color="0.1", ms=8, mew=1.4, zorder=5)
-    axes.set_yscale("log")
-
-
-def _label(axes: Axes, title: str, x: str, y: str) -> None:
+def label_axes(axes: Axes, title: str, x: str, y: str) -> None:
+    """Title and labels in the type sizes of all pictures."""
     axes.set_title(title, fontsize=9, loc="left", fontweight="bold")
     axes.set_xlabel(x, fontsize=8)
     axes.set_ylabel(y, fontsize=8)

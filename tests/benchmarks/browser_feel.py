@@ -75,14 +75,19 @@ def measure(opened: NotebookPage) -> None:
     time.sleep(1.5)
     drawn, rows = frames_a_second(opened, 5)
     print(f"{'training: pictures a second drawn / rows a second':58s} {drawn:6.1f} / {rows:.1f}")
-    row("training: learning rate set to in force, ms", opened.page.evaluate(DRAG, [2, "learning_rate", 40, 70, 150])["latencies"])
+    row(
+        "training: learning rate set to in force, ms",
+        opened.page.evaluate(DRAG, [2, "learning_rate", 40, 70, 150])["latencies"],
+    )
     stops = []
     for _ in range(10):
         panels.nth(2).locator("[data-action=stop]").evaluate("node => { node.click(); }")
         waiting = "() => !document.querySelectorAll('.weightlab')[2].weightlab.sentAt.size"
         opened.page.wait_for_function(waiting, timeout=10_000)
         opened.page.wait_for_timeout(200)
-        stops.append(opened.page.evaluate("() => document.querySelectorAll('.weightlab')[2].weightlab.stats.latencies.at(-1)"))
+        stops.append(
+            opened.page.evaluate("() => document.querySelectorAll('.weightlab')[2].weightlab.stats.latencies.at(-1)")
+        )
         for action in ("reset", "start"):
             panels.nth(2).locator(f"[data-action={action}]").evaluate("node => { node.click(); }")
             opened.page.wait_for_timeout(500)

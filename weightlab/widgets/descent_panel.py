@@ -206,7 +206,7 @@ def descent_picture(
     for place, name in enumerate(right):
         views.append(_SIDE[name](table, experiment, record, (1, place, 1, 1)))
     if arrows:
-        _add_arrows(table, record)
+        _add_arrows(table, experiment, record)
     minima = np.array(land.minima, dtype=np.float64).reshape(-1, 2)
     references = (Reference("plane", "points", "minimum", minima),) if len(minima) else ()
     return Picture(
@@ -274,17 +274,28 @@ _SIDE: dict[str, Callable[..., View]] = {
 }
 
 
-def _add_arrows(table: TableBuilder, record: DescentRecord) -> None:
-    """For the last rule drawn: −ηg, what was carried over from earlier steps, and the step that they add up to."""
+def _gradient_share(settings: OptimizerSettings) -> float | None:
+    """How much of a step is −ηg of the present gradient: the rest was carried over. None where no such split exists."""
+    if settings.rule not in theory.RECURRENCES:
+        return None
+    momentum = settings.settings.get("momentum", 0.0)
+    return {"averaged_momentum": 1 - momentum, "nesterov": 1 + momentum}.get(str(settings.rule), 1.0)
+
+
+def _add_arrows(table: TableBuilder, experiment: DescentExperiment, record: DescentRecord) -> None:
+    """For the last rule drawn: its gradient's part of the step, what was carried over, and the step they add up to."""
     i = len(record.labels) - 1
+    settings = experiment.optimizers[i]
     steps = torch.cat([record.steps_taken[:, i], torch.full((1, 2), torch.nan, dtype=torch.float64)])
     rates = torch.cat([record.learning_rates[:, i], record.learning_rates[-1:, i]])
-    from_gradient = -rates[:, None] * record.gradients[:, i]
-    for name, vector, colour in (
-        ("gradient step −ηg", from_gradient, 3),
-        ("carried velocity", steps - from_gradient, 4),
-        ("step", steps, 5),
-    ):
+    share = _gradient_share(settings)
+    from_gradient = -rates[:, None] * record.gradients[:, i] * (1.0 if share is None else share)
+    arrows = [("gradient step −ηg", from_gradient, 3), ("step", steps, 5)]
+    if share is not None and "momentum" in settings.settings:
+        arrows.insert(1, ("carried velocity", steps - from_gradient, 4))
+    if record.gradient_points is not record.weights and settings.rule == "sutskever_nesterov":
+        arrows.append(("look-ahead", record.gradient_points[:, i] - record.weights[:, i], 6))
+    for name, vector, colour in arrows:
         table.add("plane", "arrow", name, torch.cat([record.weights[:, i], vector], dim=1).numpy(), colour=colour)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from weightlab.initializers import fans
-from weightlab.pictures import Axis, Picture, Reference, Series, View
+from weightlab.pictures import Axis, Picture, Raster, Reference, Series, View
 from weightlab.signal_theory import activation_sizes
 from weightlab.training import Training
+
+WIDTHS: tuple[float, ...] = (1.0, 1.0)
+REGION_CELLS = 48  # a side: 4.6 kB, sent a few times a second
+EXAMPLES_DRAWN = 120  # of each class
 
 
 def predicted_activations(training: Training) -> np.ndarray | None:
@@ -117,15 +123,48 @@ class Film:
             points = np.stack([place, self._theory], 1)
             marks.append(Reference("activations", "marks", "theory, before the first update", points))
         table, steps = np.concatenate(self._tables), np.concatenate(self._steps)
+        views, widths = _training_views(names), WIDTHS
+        if self.has_regions:
+            views, widths = (self._regions_view(), *_shifted(views)), (1.35, 1.0, 1.0)
         return Picture(
-            _training_views(names),
+            views,
             table,
             steps,
             series,
-            tuple(marks),
+            (*marks, *self._examples()),
+            (self.regions(),) if self.has_regions else (),
+            widths=widths,
             summary=self._summary(table, steps),
             last_step=last_step,
             groups=self.layers,
+        )
+
+    @property
+    def has_regions(self) -> bool:
+        """Data of two inputs: what the network makes of the whole plane can be drawn."""
+        return self._training.experiment.dataset.inputs == 2
+
+    def regions(self) -> Raster:
+        """Which class the network chooses where, now."""
+        share, classes = self._training.decision_map(REGION_CELLS).probabilities.max(dim=-1)
+        chance = 1 / self._training.experiment.dataset.classes
+        certainty = ((share - chance) / (1 - chance)).nan_to_num().clamp(0, 1) * 255
+        return Raster("regions", classes.numpy().astype(np.uint8), certainty.numpy().astype(np.uint8))
+
+    def _regions_view(self) -> View:
+        across, up, _ = self._training.decision_map(2)
+        first, second = (
+            Axis(f"input {i}", limits=(float(ends[0]), float(ends[-1]))) for i, ends in ((1, across), (2, up))
+        )
+        return View("regions", "What the network decides", first, second, (0, 0, 1, 2))
+
+    def _examples(self) -> tuple[Reference, ...]:
+        if not self.has_regions:
+            return ()
+        data = self._training.experiment.dataset
+        return tuple(
+            Reference("regions", "dots", name, data.x_train[data.y_train == i][:EXAMPLES_DRAWN].numpy(), colour=i)
+            for i, name in enumerate(data.class_names)
         )
 
     def _summary(self, table: np.ndarray, steps: np.ndarray) -> str:
@@ -136,11 +175,16 @@ class Film:
         )
 
 
+def _shifted(views: tuple[View, ...]) -> tuple[View, ...]:
+    """One column to the right."""
+    return tuple(replace(view, cell=(view.cell[0] + 1, *view.cell[1:])) for view in views)
+
+
 def _training_views(names: tuple[str, ...]) -> tuple[View, ...]:
     return (
         View(
             "weights",
-            "How far some weights of each layer have moved",
+            "Some weights of each layer",
             Axis("update"),
             Axis("w − w at the start"),
             (0, 0, 1, 1),

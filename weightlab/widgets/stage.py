@@ -9,7 +9,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from weightlab.pictures import Axis, Picture, View
+from weightlab.pictures import Axis, Picture, Raster, View
 
 _HERE = Path(__file__).parent
 _PARTS = ("scales.js", "drawing.js", "controls.js", "stage.js")
@@ -48,7 +48,7 @@ def picture_message(picture: Picture, *, seq: int | None, run: int, follow: bool
     for part in picture.references:
         count = len(part.points)
         references.append(
-            {"view": part.view, "kind": part.kind, "name": part.name, "label": part.label}
+            {"view": part.view, "kind": part.kind, "name": part.name, "label": part.label, "colour": part.colour}
             | {"offset": offset, "count": count}
         )
         offset += count
@@ -67,10 +67,22 @@ def picture_message(picture: Picture, *, seq: int | None, run: int, follow: bool
         ],
         "references": references,
         "reference_points": np.concatenate(points).tobytes() if points else b"",
+        "rasters": [raster_message(raster) | {"data": raster_bytes(raster)} for raster in picture.rasters],
         "summary": picture.summary,
         "last_step": picture.last_step,
         "groups": list(picture.groups),
     }
+
+
+def raster_message(raster: Raster) -> dict[str, Any]:
+    """A raster's place and shape, without its bytes."""
+    rows, columns = raster.classes.shape
+    return {"view": raster.view, "rows": rows, "columns": columns}
+
+
+def raster_bytes(raster: Raster) -> bytes:
+    """Classes, then certainties, a byte each."""
+    return raster.classes.astype(np.uint8).tobytes() + raster.certainty.astype(np.uint8).tobytes()
 
 
 class Stage(anywidget.AnyWidget):
@@ -118,6 +130,10 @@ class Stage(anywidget.AnyWidget):
             {"type": "rows", "run": self._run, "from": first_row, "columns": int(table.shape[1])},
             [np.ascontiguousarray(table, np.float32).tobytes(), np.ascontiguousarray(steps, np.float32).tobytes()],
         )
+
+    def replace_raster(self, raster: Raster) -> None:
+        """Send a newer raster for a view of the picture now shown."""
+        self.send({"type": "raster", "run": self._run} | raster_message(raster), [raster_bytes(raster)])
 
     def close(self) -> None:
         """Free the widget, its layout and its picture."""

@@ -20,7 +20,7 @@ from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel, Row, row, verdict
 
 MESSAGES_PER_SECOND = 30
-READINGS_PER_SECOND = 2
+READINGS_PER_SECOND = 4  # also pictures of the decision regions
 BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
 LIVE = ("learning_rate", "momentum", "pace")  # settings that act on the run that is going on
 PACES = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 250.0, 500.0, 1000.0)
@@ -191,6 +191,8 @@ class TrainingPanel(Panel):
             self._state = "paused"
             self._one_step()
             self._send_rows()
+            if self._film.has_regions:
+                self.replace_raster(self._film.regions())
         elif name == "stop" and self._state in {"running", "paused"}:
             self._state = "stopped"
             self._finish()
@@ -244,6 +246,8 @@ class TrainingPanel(Panel):
             if now >= self._next_reading:
                 self._next_reading = now + 1 / READINGS_PER_SECOND
                 self.reading = self._rows()
+                if self._film.has_regions:
+                    self.replace_raster(self._film.regions())
         if self._debt < 1:
             self._worker.wait_for_mail(min((1 - self._debt) / pace, 1 / MESSAGES_PER_SECOND))
         return True
@@ -265,6 +269,8 @@ class TrainingPanel(Panel):
         if self._state == "stopped":
             self._training.stop()
         self._send_rows()
+        if self._film.has_regions:
+            self.replace_raster(self._film.regions())
         self.record = self._training.record()
         self.reading = self._rows()
         self._measure_questions()

@@ -174,7 +174,9 @@ function buildLegend(picture, theme) {
       add(series.name, { colour: series.colour, dash, arrow: series.kind === "arrow" });
     }
   }
-  for (const reference of picture.references) add(reference.name, { cross: reference.kind });
+  for (const reference of picture.references) {
+    add(reference.name, reference.kind === "dots" ? { colour: reference.colour, dash: [0, 40] } : { cross: reference.kind });
+  }
   if (layered && picture.groups.length) {
     const last = picture.groups.length - 1;
     const picks = last > 2 ? [0, Math.floor(last / 2), last] : picture.groups.map((_, i) => i);

@@ -88,7 +88,7 @@ function drawAxes(ctx, plot, theme, image) {
 
 function drawTicks(ctx, plot, theme, lines) {
   const { area, view, x, y } = plot;
-  const wanted = Math.max(2, Math.floor(area.w / 75));
+  const wanted = Math.max(3, Math.floor(area.w / 75));
   const named = view.x.ticks.map((text, value) => ({ value, text }));
   const stride = Math.ceil(named.length / Math.max(1, Math.floor(area.w / 42)));
   const xTicks = named.length ? named.filter((t) => t.value % stride === 0)
@@ -129,7 +129,7 @@ function drawReferences(ctx, plot, theme) {
   ctx.fillStyle = theme.ink;
   ctx.lineWidth = 1.6;
   const half = Math.max(2, Math.min(10, Math.abs(plot.x.at(1) - plot.x.at(0)) * 0.42));
-  for (const reference of plot.references) {
+  for (const reference of plot.references.filter((r) => r.kind !== "dots")) {
     ctx.setLineDash(reference.kind === "line" ? [5, 4] : []);
     ctx.beginPath();
     reference.xs.forEach((xv, i) => {
@@ -176,7 +176,7 @@ function drawMarker(ctx, shape, x, y, radius, fill, edge) {
   } else ctx.arc(x, y, radius, 0, 2 * Math.PI);
   ctx.fillStyle = fill;
   ctx.fill();
-  ctx.lineWidth = 1.5;
+  ctx.lineWidth = radius > 3 ? 1.5 : 0.7;
   ctx.strokeStyle = edge;
   ctx.stroke();
 }
@@ -338,10 +338,41 @@ function placeArrowNames(ctx, plot, shown, grow, theme) {
   }
 }
 
-function drawSeries(ctx, plot, table, place, theme, groups) {
+// Class regions as a small image; the stage stretches it over the view's limits.
+function paintRaster(raster, theme) {
+  const { rows, columns } = raster;
+  const canvas = new OffscreenCanvas(columns, rows);
+  const ctx = canvas.getContext("2d");
+  const image = ctx.createImageData(columns, rows);
+  const rgb = theme.palette.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+  const cells = rows * columns;
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const from = row * columns + column;
+      const to = 4 * ((rows - 1 - row) * columns + column);
+      image.data.set(rgb[raster.bytes[from] % rgb.length], to);
+      image.data[to + 3] = 15 + raster.bytes[cells + from] * 0.4;
+    }
+  }
+  ctx.putImageData(image, 0, 0);
+  return canvas;
+}
+
+function drawDots(ctx, plot, theme) {
+  for (const reference of plot.references.filter((r) => r.kind === "dots")) {
+    const colour = theme.palette[reference.colour % theme.palette.length];
+    reference.xs.forEach((xv, i) => {
+      drawMarker(ctx, MARKERS[reference.colour % 4], plot.x.at(xv), plot.y.at(reference.ys[i]), 2.6, colour, theme.paper);
+    });
+  }
+}
+
+function drawSeries(ctx, plot, table, place, theme, groups, raster) {
   if (!table.rows) return;
   ctx.save();
   clipTo(ctx, plot.area);
+  if (raster) ctx.drawImage(raster, plot.area.x, plot.area.y, plot.area.w, plot.area.h);
+  drawDots(ctx, plot, theme);
   const bars = plot.series.filter((s) => s.kind === "bars");
   const lines = plot.series.filter((s) => s.kind === "curve");
   for (const series of plot.series) {

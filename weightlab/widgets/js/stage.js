@@ -33,6 +33,7 @@ class StageView {
     this.seq = 0;
     this.sentAt = new Map();
     this.images = new Map();
+    this.rasters = new Map();
     this.dirty = { still: true, moving: true };
     this.stats = { pictures: 0, frames: 0, rows: 0, messages: 0, latencies: [], seqShown: 0, run: 0 };
     this.build();
@@ -113,11 +114,12 @@ class StageView {
   }
 
   takePicture() {
-    const raw = this.model.get("picture");
+    const raw = this.model.get("picture") || {};
     const before = this.stats.pictures ? this.table.rows - 1 : 0;
     const atEnd = this.place >= before - 1e-6;
     const share = before > 0 ? this.place / before : 1;
     Object.assign(this, decodePicture(raw));
+    this.rasters = new Map((raw.rasters || []).map((raster) => [raster.view, { ...raster, bytes: asBytes(raster.data) }]));
     this.stats.run = this.picture.run ?? 0;
     this.following = Boolean(this.picture.follow);
     const end = Math.max(0, this.table.rows - 1);
@@ -142,6 +144,10 @@ class StageView {
       this.stats.messages += 1;
       this.following = this.following || atEnd;
       this.limitsStale = true;
+      this.dirty.moving = true;
+    }
+    if (message.type === "raster" && message.run === this.picture.run) {
+      this.rasters.set(message.view, { ...message, bytes: asBytes(buffers[0]) });
       this.dirty.moving = true;
     }
     if (message.type === "ack") this.answered(message.seq);
@@ -432,7 +438,7 @@ class StageView {
     this.dirty.moving = false;
     const { ctx } = this.fit(this.moving);
     for (const plot of this.plots) {
-      drawSeries(ctx, plot, this.table, this.place, this.theme, this.picture.groups);
+      drawSeries(ctx, plot, this.table, this.place, this.theme, this.picture.groups, this.paintedRaster(plot.view.name));
       if (plot.view.pad) this.drawPad(ctx, plot);
     }
     this.stats.frames += 1;
@@ -450,6 +456,13 @@ class StageView {
       this.playButton.textContent = this.playing ? "❚❚" : "▶";
     }
     if (now - (this.spokenAt || 0) > 1000 || !this.playing) this.speak(now);
+  }
+
+  paintedRaster(name) {
+    const raster = this.rasters.get(name);
+    if (!raster) return null;
+    if (raster.dark !== this.theme.dark) Object.assign(raster, { painted: paintRaster(raster, this.theme), dark: this.theme.dark });
+    return raster.painted;
   }
 
   drawPad(ctx, plot) {

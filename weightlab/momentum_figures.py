@@ -1,4 +1,4 @@
-"""Static figures of runs on a landscape and of the (learning rate, momentum) plane."""
+"""What momentum does, as static figures: steps as sums, named lines, the (learning rate, momentum) plane."""
 
 from __future__ import annotations
 
@@ -64,10 +64,11 @@ def step_arrows_figure(record: DescentRecord, count: int, learner: int = 0) -> F
     return figure
 
 
-def plane_figure(measured: RateMap, regimes: Tensor) -> Figure:
+def plane_figure(measured: RateMap, regimes: Tensor, words: Mapping[str, tuple[float, float]]) -> Figure:
     """The measured factor per step over the (learning rate, momentum) plane, theory's borders between regimes dashed.
 
-    regimes: (momentum, learning_rate), as theory.regime_codes gives them for the same points.
+    regimes: (momentum, learning_rate), as theory.regime_codes gives them for the same points. words: what to write on
+    the plane, and the (learning rate, momentum) at which it begins.
     """
     figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
@@ -76,6 +77,10 @@ def plane_figure(measured: RateMap, regimes: Tensor) -> Figure:
     bands = axes.contourf(across, up, stable, levels=10, cmap="cividis_r")
     axes.contour(across, up, regimes.numpy(), levels=[0.5, 1.5], colors="0.05", linestyles="--", linewidths=1.3)
     figure.colorbar(bands, label="measured factor per step")
+    for text, place in words.items():
+        axes.annotate(
+            text, place, fontsize=8.5, bbox={"boxstyle": "round,pad=0.25", "fc": "w", "ec": "none", "alpha": 0.8}
+        )
     _label(axes, "learning rate η", "momentum μ")
     return figure
 
