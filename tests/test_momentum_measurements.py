@@ -9,7 +9,7 @@ import torch
 
 from weightlab import theory
 from weightlab.descent import descend, sweep
-from weightlab.momentum_figures import lines_figure, plane_figure, step_arrows_figure
+from weightlab.momentum_figures import lines_figure, phase_figure, plane_figure, step_arrows_figure, steps_figure
 from weightlab.experiments import DescentExperiment
 from weightlab.landscapes import landscape
 from weightlab.measurements import (
@@ -77,11 +77,13 @@ def test_steps_are_counted_to_the_last_one_outside() -> None:
 
 def test_the_figures_are_drawn() -> None:
     record = descend(DescentExperiment(BOWL, (optimizer("momentum", learning_rate=0.02),), steps=12))
-    regimes = theory.regime_codes("momentum", RATES[::20], MOMENTA[:, None], (1.0, 10.0))
     line = (RATES, RATES.square())
+    kappas = torch.tensor([10.0, 100.0], dtype=torch.float64)
     figures = (
         step_arrows_figure(record, 8),
-        plane_figure(rate_map(BOWL, "momentum", RATES[::20], MOMENTA), regimes, {"stable": (0.1, 0.5)}),
+        plane_figure(rate_map(BOWL, "momentum", RATES[::20], MOMENTA), (1.0, 10.0), {"stable": (0.1, 0.5)}),
+        phase_figure(record.weights[:, 0], ["w₁", "w₂"]),
+        steps_figure(kappas, kappas * 7, kappas),
         lines_figure({"square": line}, "x", "y", points={"square": line}, log=True),
     )
     for figure in figures:

@@ -427,3 +427,58 @@ def test_positions_span_their_range() -> None:
     assert linear(0, 1, 5) == (0, 0.25, 0.5, 0.75, 1)
     positions = logarithmic(1e-3, 10, 5)
     assert positions[0] == 1e-3 and positions[-1] == 10 and positions[2] == pytest.approx(0.1)
+
+
+# ---- arrows and regions ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rule", ["momentum", "classical_momentum", "averaged_momentum", "nesterov", "sutskever_nesterov"]
+)
+def test_the_gradients_part_and_the_carried_part_add_up_to_the_step(rule: str) -> None:
+    panel = DescentPanel("rotated_quadratic", (rule,), arrows=True, steps=30, learning_rate=0.03)
+    columns = {s["name"]: s["columns"] for s in panel.picture["series"] if s["kind"] == "arrow"}
+    shown = table(panel)
+    parts = {name: shown[:-1, where[2:]] for name, where in columns.items()}
+    np.testing.assert_allclose(
+        parts["gradient step −ηg"] + parts["carried velocity"], parts["step"], rtol=1e-4, atol=1e-6
+    )
+    # what is carried over is a share of the step before: μ times it, for every convention on a constant rate
+    if rule not in {"nesterov", "averaged_momentum"}:
+        np.testing.assert_allclose(parts["carried velocity"][1:], 0.9 * parts["step"][:-1], rtol=1e-3, atol=1e-6)
+    assert np.allclose(parts["carried velocity"][0], 0.0, atol=1e-6)
+
+
+def test_the_look_ahead_arrow_points_to_where_the_gradient_is_taken() -> None:
+    panel = DescentPanel("quadratic", ("sutskever_nesterov",), arrows=True, steps=30, learning_rate=0.03)
+    (columns,) = [s["columns"] for s in panel.picture["series"] if s["name"] == "look-ahead"]
+    shown = table(panel)[:, columns]
+    points = panel.record.gradient_points[:, 0].numpy()
+    np.testing.assert_allclose(shown[:, :2] + shown[:, 2:], points, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(shown[5, 2:], 0.0)
+
+
+def test_rules_without_a_velocity_of_their_own_show_no_carried_arrow() -> None:
+    panel = DescentPanel("quadratic", ("adam",), arrows=True, steps=10)
+    assert [s["name"] for s in panel.picture["series"] if s["kind"] == "arrow"] == ["gradient step −ηg", "step"]
+
+
+def test_the_regions_of_a_trained_network_hold_its_examples() -> None:
+    panel = TrainingPanel(dataset="moons", depth=2, width=16, learning_rate=0.3, steps=300, batch_size=32)
+    panel.run()
+    (raster,) = panel.picture["rasters"]
+    cells = raster["rows"] * raster["columns"]
+    classes = np.frombuffer(raster["data"], np.uint8)[:cells].reshape(raster["rows"], raster["columns"])
+    view = next(v for v in panel.scene["views"] if v["name"] == "regions")
+    data = panel.experiment.dataset
+    (x0, x1), (y0, y1) = view["x"]["limits"], view["y"]["limits"]
+    across = ((data.x_train[:, 0] - x0) / (x1 - x0) * (raster["columns"] - 1)).round().long()
+    up = ((data.x_train[:, 1] - y0) / (y1 - y0) * (raster["rows"] - 1)).round().long()
+    right = classes[up, across] == data.y_train.numpy()
+    assert right.mean() > 0.9
+    assert np.frombuffer(raster["data"], np.uint8)[cells:].max() > 200
+
+
+def test_data_with_more_than_two_inputs_has_no_regions() -> None:
+    panel = TrainingPanel(steps=5, **SMALL)
+    assert panel.picture["rasters"] == [] and "regions" not in [v["name"] for v in panel.scene["views"]]

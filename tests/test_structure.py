@@ -28,7 +28,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("measurements",),
     # 3
     ("plots", "checks"),
-    ("descent_figures", "momentum_figures"),
+    ("descent_figures", "momentum_figures", "signal_figures"),
     # 4
     ("widgets", "widgets.controls", "widgets.live", "widgets.stage", "widgets.settings_map", "widgets.film"),
     ("widgets.panel",),
@@ -40,7 +40,7 @@ THEORY = ("theory", "signal_theory")
 HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("datasets", "imbalance"),
     "imblearn": ("imbalance",),
-    "matplotlib": ("plots", "descent_figures", "momentum_figures", "widgets"),
+    "matplotlib": ("plots", "descent_figures", "momentum_figures", "signal_figures", "widgets"),
     "anywidget": ("widgets",),
     "ipywidgets": ("widgets",),
     "traitlets": ("widgets",),

@@ -38,6 +38,7 @@ Layer 2
 Layer 3
     plots           draws pictures on a given matplotlib Axes; never trains
     descent_figures static figures of descents, rates and maps beside their theory
+    signal_figures  static figures of signals through depth and of real runs over several seeds
     checks          verdicts on a learner's answer
     momentum_figures what momentum does, as static figures: steps as sums, named lines, the settings plane
 

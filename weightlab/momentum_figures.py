@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from weightlab import theory
 from weightlab.measurements import RateMap
 from weightlab.plots import DASHES, MARKERS, PALETTE, new_figure
 from weightlab.records import DescentRecord
@@ -64,25 +66,49 @@ def step_arrows_figure(record: DescentRecord, count: int, learner: int = 0) -> F
     return figure
 
 
-def plane_figure(measured: RateMap, regimes: Tensor, words: Mapping[str, tuple[float, float]]) -> Figure:
-    """The measured factor per step over the (learning rate, momentum) plane, theory's borders between regimes dashed.
+def plane_figure(
+    measured: RateMap, eigenvalues: tuple[float, float], words: Mapping[str, tuple[float, float]]
+) -> Figure:
+    """The measured factor per step over the (learning rate, momentum) plane, theory's borders between regimes black.
 
-    regimes: (momentum, learning_rate), as theory.regime_codes gives them for the same points. words: what to write on
-    the plane, and the (learning rate, momentum) at which it begins.
+    eigenvalues: of the quadratic that was measured. words: what to write on the plane, and the (learning rate,
+    momentum) at which it begins.
     """
     figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
-    across, up = measured.learning_rates.numpy(), measured.momenta.numpy()
-    stable = torch.where(measured.rates < 1, measured.rates, torch.nan).numpy()
-    bands = axes.contourf(across, up, stable, levels=10, cmap="cividis_r")
-    axes.contour(across, up, regimes.numpy(), levels=[0.5, 1.5], colors="0.05", linestyles="--", linewidths=1.3)
+    across, up = measured.learning_rates, measured.momenta
+    stable = torch.where(measured.rates < 1, measured.rates, torch.nan)
+    bands = axes.contourf(across.numpy(), up.numpy(), stable.numpy(), levels=10, cmap="cividis_r")
+    across, up = (torch.linspace(float(ends[0]), float(ends[-1]), 800, dtype=torch.float64) for ends in (across, up))
+    regimes = theory.regime_codes(measured.rule, across, up[:, None], eigenvalues)
+    axes.contour(across.numpy(), up.numpy(), regimes.numpy(), levels=[0.5, 1.5], colors="0.05", linewidths=1.3)
     figure.colorbar(bands, label="measured factor per step")
     for text, place in words.items():
         axes.annotate(
-            text, place, fontsize=8.5, bbox={"boxstyle": "round,pad=0.25", "fc": "w", "ec": "none", "alpha": 0.8}
+            text, place, fontsize=8, bbox={"boxstyle": "round,pad=0.2", "fc": "w", "ec": "none", "alpha": 0.8}
         )
     _label(axes, "learning rate η", "momentum μ")
     return figure
+
+
+def phase_figure(paths: Tensor, names: Sequence[str]) -> Figure:
+    """Position against change per step of several learners from rest: paths (steps + 1, learner), a name for each."""
+    changes = torch.cat([torch.zeros_like(paths[:1]), paths.diff(dim=0)])
+    lines = {name: (paths[:, i], changes[:, i]) for i, name in enumerate(names)}
+    return lines_figure(lines, "position", "change per step")
+
+
+def steps_figure(condition_numbers: Tensor, plain: Tensor, momentum: Tensor, share: float = 1e-6) -> Figure:
+    """Measured steps to `share` of the first distance, both rules at their best, over lines from their factors alone."""
+    roots = condition_numbers.sqrt()
+    counts = {"plain descent": (plain, condition_numbers), "momentum": (momentum, roots)}
+    lines = {
+        f"{name}, from its factor": (condition_numbers, math.log(share) / ((size - 1) / (size + 1)).log())
+        for name, (_, size) in counts.items()
+    }
+    points = {f"{name}, from its factor": (condition_numbers, steps) for name, (steps, _) in counts.items()}
+    axes_say = "condition number κ", f"steps to {share:g} of the distance"
+    return lines_figure(lines, *axes_say, points=points, log=True)
 
 
 def _label(axes: Axes, x: str, y: str) -> None:

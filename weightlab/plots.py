@@ -40,6 +40,10 @@ class Still:
         """The PNG as base64, as notebooks store it."""
         return base64.b64encode(self.png).decode("ascii")
 
+    def described(self, alt: str) -> Still:
+        """The same picture with another alternative text."""
+        return Still(self.png, alt)
+
     def __repr__(self) -> str:
         return self.alt
 
@@ -61,7 +65,7 @@ def to_still(figure: Figure, alt: str) -> Still:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(200, dither=Image.Dither.NONE)
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(128, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     return Still(buffer.getvalue(), alt)

@@ -12,11 +12,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from weightlab.plots import DASHES, PALETTE, label_axes, new_figure
+from weightlab.plots import DASHES, PALETTE, Still, label_axes, new_figure, to_still
 from weightlab.records import SignalRecord, TrainingRecord
 from weightlab.signal_theory import SignalPrediction
 
 THEORY: dict[str, Any] = {"ls": "", "marker": ".", "color": "0.1", "ms": 4, "zorder": 5}  # beside measured lines
+
+
+def signals_still(
+    records: Mapping[str, SignalRecord], predictions: Mapping[str, SignalPrediction | None], alt: str
+) -> Still:
+    """`signals_figure`, rendered; `alt` says in words what it shows."""
+    return to_still(signals_figure(records, predictions), alt)
+
+
+def runs_still(runs: Mapping[str, Sequence[TrainingRecord]], alt: str) -> Still:
+    """`runs_figure`, rendered; `alt` says in words what it shows."""
+    return to_still(runs_figure(runs), alt)
 
 
 def signals_figure(records: Mapping[str, SignalRecord], predictions: Mapping[str, SignalPrediction | None]) -> Figure:
@@ -69,9 +81,10 @@ def _draw_layers(axes: Axes, magnitudes: Tensor, name: str, number: int, theory:
     layers = np.arange(1, logs.shape[1] + 1)
     colour = PALETTE[number % len(PALETTE)]
     middle, spread = logs.mean(axis=0), logs.std(axis=0)
-    axes.plot(layers, np.exp(middle), ls=DASHES[number % len(DASHES)], color=colour, lw=1.5, label=name)
+    axes.plot(layers, np.exp(middle), ls=DASHES[number % len(DASHES)], color=colour, lw=2, label=name)
     axes.fill_between(layers, np.exp(middle - spread), np.exp(middle + spread), color=colour, alpha=0.18, lw=0)
     if theory is not None:
         axes.plot(layers, theory.numpy(), **THEORY)
-    axes.set_yscale("log")
+    if np.isfinite(middle).any():
+        axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -59,7 +59,8 @@ class SettingsMap:
         lines = [Reference("settings", "line", "theory: limits", _points(limit, momenta), "diverges beyond")]
         if self.rule in {"momentum", "classical_momentum", "sutskever_momentum"}:
             for eigenvalue, words in ((low, f"λ = {low:.3g} critical"), (high, "")):
-                rates = torch.linspace(0.0, min(4.2 / high, 1 / eigenvalue), 100, dtype=torch.float64)
+                shares = torch.linspace(0.0, 1.0, 100, dtype=torch.float64).square()  # the curve is steep at the left
+                rates = min(4.2 / high, 1 / eigenvalue) * shares
                 critical = torch.as_tensor(theory.critical_momentum(rates, eigenvalue))
                 lines.append(Reference("settings", "line", "theory: limits", _points(rates, critical), words))
             rate, momentum, _ = theory.best_heavy_ball(low, high)

@@ -12,7 +12,7 @@ import traitlets
 from weightlab.pictures import Axis, Picture, Raster, View
 
 _HERE = Path(__file__).parent
-_PARTS = ("scales.js", "drawing.js", "controls.js", "stage.js")
+_PARTS = ("scales.js", "drawing.js", "controls.js", "transport.js", "pointer.js", "stage.js")
 
 
 def _axis(axis: Axis) -> dict[str, Any]:

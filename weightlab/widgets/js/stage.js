@@ -1,7 +1,6 @@
 // The stage: one picture, its playback, and the wire to the kernel.
 
 const FULL_RUN_SECONDS = 6;
-const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const SILENCE_MS = 4000;
 const UNANSWERED =
   "No answer from the kernel yet. If it was restarted, run this panel's cell again; if another cell is running, wait for it.";
@@ -74,16 +73,16 @@ class StageView {
     on("change:controls", () => this.takeControls());
     on("change:values", () => this.controls.update(this.values()));
     on("change:unused", () => this.controls.markUnused(this.model.get("unused")));
-    on("change:transport", () => this.takeTransport());
+    on("change:transport", () => showTransport(this));
     for (const name of ["reading", "questions", "notice"]) on(`change:${name}`, () => this.takeTexts());
     on("msg:custom", (message, buffers) => this.takeMessage(message, buffers));
-    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.root.addEventListener("keydown", (event) => handleKey(this, event));
     this.resizer = new ResizeObserver(() => this.redrawAll());
     this.resizer.observe(this.board);
     this.themeWatch = new MutationObserver(() => this.redrawAll());
     this.themeWatch.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
-    this.moving.addEventListener("pointerdown", (event) => this.grabPad(event));
-    this.moving.addEventListener("pointermove", (event) => this.hover(event));
+    this.moving.addEventListener("pointerdown", (event) => grabPad(this, event));
+    this.moving.addEventListener("pointermove", (event) => showValues(this, event));
     this.moving.addEventListener("pointerleave", () => { this.tip.hidden = true; });
   }
 
@@ -109,7 +108,7 @@ class StageView {
     }
     this.board.style.height = `${this.scene.height}px`;
     this.takeControls();
-    this.takeTransport();
+    showTransport(this);
     this.redrawAll();
   }
 
@@ -230,51 +229,6 @@ class StageView {
 
   command(name) { this.send({ type: "command", name }); }
 
-  takeTransport() {
-    const state = this.model.get("transport");
-    const key = JSON.stringify(state);
-    if (key === this.transportText) return;
-    this.transportText = key;
-    const button = (label, name, action, options = {}) => make("button", {
-      type: "button", text: label, "data-action": name, title: options.title || name, "aria-label": options.title || name,
-      disabled: options.disabled || false, onclick: action, ...OWN_KEYS,
-    });
-    const nodes = [];
-    if (state.live) {
-      const running = state.state === "running";
-      const begun = running || state.state === "paused";
-      const over = ["finished", "diverged", "stopped"].includes(state.state);
-      nodes.push(
-        button(running ? "❚❚ Pause" : begun ? "▶ Continue" : "▶ Start", running ? "pause" : "start",
-          () => this.command(running ? "pause" : "start"), { title: running ? "Pause training" : "Start training", disabled: over }),
-        button("Step", "step", () => this.command("step"), { title: "One update", disabled: running || over }),
-        button("■ Stop", "stop", () => this.command("stop"), { title: "Stop training", disabled: !begun }),
-        button("↺ Reset", "reset", () => this.command("reset"), { title: "Same weights again, from the start" }),
-        button("New seed", "new_seed", () => this.command("new_seed"), { title: "Other initial weights, from the start" }),
-        make("span", { class: "wl-state", text: state.text || state.state }));
-    }
-    this.playButton = button("▶", "play", () => this.togglePlay(), { title: "Play or pause the animation" });
-    this.scrub = make("input", { type: "range", min: 0, max: 1, step: "any", class: "wl-scrub", "aria-label": "step shown", ...OWN_KEYS });
-    this.scrub.addEventListener("input", () => { this.playing = false; this.jump(Number(this.scrub.value)); });
-    this.stepText = make("output", { class: "wl-step" });
-    const speed = make("select", { "aria-label": "playback speed", "data-action": "speed", ...OWN_KEYS },
-      ...SPEEDS.map((s) => make("option", { value: s, text: `${s}×` })));
-    speed.value = String(this.speed);
-    speed.addEventListener("change", () => { this.speed = Number(speed.value); });
-    const replay = make("span", { class: "wl-replay" }, this.playButton,
-      button("❙◀", "back", () => this.nudge(-1), { title: "One step back" }), button("▶❙", "forward", () => this.nudge(1), { title: "One step forward" }),
-      this.scrub, this.stepText, speed);
-    nodes.push(replay);
-    this.replay = replay;
-    const focused = this.transport.contains(document.activeElement) ? document.activeElement.dataset.action : null;
-    this.transport.replaceChildren(...nodes);
-    if (focused) {
-      const again = this.transport.querySelector(`[data-action=${focused === "start" ? "pause" : focused === "pause" ? "start" : focused}]`);
-      if (again && !again.disabled) again.focus();
-    }
-    this.dirty.moving = true;
-  }
-
   togglePlay() {
     const end = this.table.rows - 1;
     if (!this.playing && this.place >= end - 1e-6) this.place = 0;
@@ -290,75 +244,6 @@ class StageView {
     this.place = Math.min(end, Math.max(0, row));
     this.following = this.model.get("transport").live && this.place >= end;
     this.dirty.moving = true;
-  }
-
-  key(event) {
-    if (event.target !== this.root || event.ctrlKey || event.metaKey || event.altKey) return;
-    const actions = {
-      " ": () => this.togglePlay(), ArrowLeft: () => this.nudge(-1), ArrowRight: () => this.nudge(1),
-      Home: () => { this.playing = false; this.jump(0); }, End: () => { this.playing = false; this.jump(Infinity); },
-    };
-    if (!actions[event.key]) return;
-    event.preventDefault();
-    event.stopPropagation();
-    actions[event.key]();
-  }
-
-  plotAt(event) {
-    const box = this.board.getBoundingClientRect();
-    const x = event.clientX - box.left;
-    const y = event.clientY - box.top;
-    const plot = (this.plots || []).find((p) => x >= p.area.x && x <= p.area.x + p.area.w && y >= p.area.y && y <= p.area.y + p.area.h);
-    return { plot, x, y };
-  }
-
-  grabPad(event) {
-    const { plot } = this.plotAt(event);
-    if (!plot || !plot.view.pad) return;
-    const [across, up] = plot.view.pad;
-    const { area } = plot;
-    const move = (e) => {
-      const box = this.board.getBoundingClientRect();
-      const x = Math.min(Math.max(e.clientX - box.left, area.x), area.x + area.w);
-      const y = Math.min(Math.max(e.clientY - box.top, area.y), area.y + area.h);
-      this.set(across, plot.x.value(x));
-      this.set(up, plot.y.value(y));
-      this.dirty.moving = true;
-      e.preventDefault();
-    };
-    this.moving.setPointerCapture(event.pointerId);
-    this.moving.addEventListener("pointermove", move);
-    this.moving.addEventListener("pointerup", () => this.moving.removeEventListener("pointermove", move), { once: true });
-    this.moving.addEventListener("pointercancel", () => this.moving.removeEventListener("pointermove", move), { once: true });
-    move(event);
-  }
-
-  hover(event) {
-    const { plot, x, y } = this.plotAt(event);
-    const curves = plot ? plot.series.filter((s) => s.kind === "curve") : [];
-    this.tip.hidden = true;
-    if (!plot || !this.table.rows) return;
-    const lines = [];
-    if (curves.length) {
-      const step = plot.x.value(x);
-      let row = 0;
-      while (row < this.table.rows - 1 && this.table.steps[row + 1] <= step) row++;
-      lines.push(`step ${Math.round(this.table.steps[row])}`);
-      curves.slice(0, 6).forEach((s) => lines.push(`${s.name}: ${shortNumber(this.table.get(row, s.columns[0]))}`));
-    } else if (plot.bars) {
-      const i = Math.round(plot.x.value(x));
-      const bars = plot.series.filter((s) => s.kind === "bars" && i >= 0 && i < s.columns.length);
-      bars.forEach((s) => lines.push(`${plot.view.x.ticks[i] ?? i}: ${shortNumber(this.table.at(this.place, s.columns[i]))}`));
-      plot.references.filter((r) => r.kind === "marks" || r.xs.length > i).forEach((r) => {
-        const at = r.xs.findIndex((v) => Math.round(v) === i);
-        if (at >= 0) lines.push(`${r.name}: ${shortNumber(r.ys[at])}`);
-      });
-    } else lines.push(`(${shortNumber(plot.x.value(x))}, ${shortNumber(plot.y.value(y))})`);
-    if (!lines.length) return;
-    this.tip.replaceChildren(...lines.map((text) => make("div", { text })));
-    this.tip.hidden = false;
-    this.tip.style.left = `${Math.min(x + 14, this.board.clientWidth - this.tip.offsetWidth - 4)}px`;
-    this.tip.style.top = `${Math.max(y - 14 - this.tip.offsetHeight, 4)}px`;
   }
 
   // ---- time -----------------------------------------------------------------------------------------------------
@@ -439,7 +324,7 @@ class StageView {
     const { ctx } = this.fit(this.moving);
     for (const plot of this.plots) {
       drawSeries(ctx, plot, this.table, this.place, this.theme, this.picture.groups, this.paintedRaster(plot.view.name));
-      if (plot.view.pad) this.drawPad(ctx, plot);
+      if (plot.view.pad) drawPad(this, ctx, plot);
     }
     this.stats.frames += 1;
     if (this.fresh) { this.fresh = false; this.stats.pictures += 1; }
@@ -463,15 +348,6 @@ class StageView {
     if (!raster) return null;
     if (raster.dark !== this.theme.dark) Object.assign(raster, { painted: paintRaster(raster, this.theme), dark: this.theme.dark });
     return raster.painted;
-  }
-
-  drawPad(ctx, plot) {
-    const values = this.values();
-    const x = plot.x.at(values[plot.view.pad[0]]);
-    const y = plot.y.at(values[plot.view.pad[1]]);
-    if (!Number.isFinite(x + y)) return;
-    drawMarker(ctx, "circle", x, y, 8, this.theme.palette[1], this.theme.paper);
-    drawMarker(ctx, "circle", x, y, 2.5, this.theme.paper, this.theme.paper);
   }
 
   speak(now) {

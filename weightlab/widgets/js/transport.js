@@ -1,0 +1,60 @@
+// Playback buttons, training buttons and the keyboard.
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+
+function showTransport(stage) {
+  const state = stage.model.get("transport");
+  const key = JSON.stringify(state);
+  if (key === stage.transportText) return;
+  stage.transportText = key;
+  const button = (label, name, action, options = {}) => make("button", {
+    type: "button", text: label, "data-action": name, title: options.title || name, "aria-label": options.title || name,
+    disabled: options.disabled || false, onclick: action, ...OWN_KEYS,
+  });
+  const nodes = [];
+  if (state.live) {
+    const running = state.state === "running";
+    const begun = running || state.state === "paused";
+    const over = ["finished", "diverged", "stopped"].includes(state.state);
+    nodes.push(
+      button(running ? "❚❚ Pause" : begun ? "▶ Continue" : "▶ Start", running ? "pause" : "start",
+        () => stage.command(running ? "pause" : "start"), { title: running ? "Pause training" : "Start training", disabled: over }),
+      button("Step", "step", () => stage.command("step"), { title: "One update", disabled: running || over }),
+      button("■ Stop", "stop", () => stage.command("stop"), { title: "Stop training", disabled: !begun }),
+      button("↺ Reset", "reset", () => stage.command("reset"), { title: "Same weights again, from the start" }),
+      button("New seed", "new_seed", () => stage.command("new_seed"), { title: "Other initial weights, from the start" }),
+      make("span", { class: "wl-state", text: state.text || state.state }));
+  }
+  stage.playButton = button("▶", "play", () => stage.togglePlay(), { title: "Play or pause the animation" });
+  stage.scrub = make("input", { type: "range", min: 0, max: 1, step: "any", class: "wl-scrub", "aria-label": "step shown", ...OWN_KEYS });
+  stage.scrub.addEventListener("input", () => { stage.playing = false; stage.jump(Number(stage.scrub.value)); });
+  stage.stepText = make("output", { class: "wl-step" });
+  const speed = make("select", { "aria-label": "playback speed", "data-action": "speed", ...OWN_KEYS },
+    ...SPEEDS.map((s) => make("option", { value: s, text: `${s}×` })));
+  speed.value = String(stage.speed);
+  speed.addEventListener("change", () => { stage.speed = Number(speed.value); });
+  const replay = make("span", { class: "wl-replay" }, stage.playButton,
+    button("❙◀", "back", () => stage.nudge(-1), { title: "One step back" }), button("▶❙", "forward", () => stage.nudge(1), { title: "One step forward" }),
+    stage.scrub, stage.stepText, speed);
+  nodes.push(replay);
+  stage.replay = replay;
+  const focused = stage.transport.contains(document.activeElement) ? document.activeElement.dataset.action : null;
+  stage.transport.replaceChildren(...nodes);
+  if (focused) {
+    const again = stage.transport.querySelector(`[data-action=${focused === "start" ? "pause" : focused === "pause" ? "start" : focused}]`);
+    if (again && !again.disabled) again.focus();
+  }
+  stage.dirty.moving = true;
+}
+
+function handleKey(stage, event) {
+  if (event.target !== stage.root || event.ctrlKey || event.metaKey || event.altKey) return;
+  const actions = {
+    " ": () => stage.togglePlay(), ArrowLeft: () => stage.nudge(-1), ArrowRight: () => stage.nudge(1),
+    Home: () => { stage.playing = false; stage.jump(0); }, End: () => { stage.playing = false; stage.jump(Infinity); },
+  };
+  if (!actions[event.key]) return;
+  event.preventDefault();
+  event.stopPropagation();
+  actions[event.key]();
+}
