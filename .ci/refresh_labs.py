@@ -31,6 +31,7 @@ def refresh(path: Path) -> None:
         timeout=120,
         store_widget_state=False,
         record_timing=False,
+        coalesce_streams=True,  # how often a print is flushed differs from run to run
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()

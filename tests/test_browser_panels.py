@@ -104,7 +104,8 @@ def test_dragging_a_slider_redraws_and_ends_on_the_last_value(opened: NotebookPa
 def test_a_number_can_be_typed_and_a_bad_one_is_explained(opened: NotebookPage) -> None:
     box = panel(opened, DESCENT).locator("input[data-exact=learning_rate]")
     rows = state(opened, DESCENT)["rows"]
-    for text, words in (("-1", "learning_rate must be in"), ("quick", "must be a number, got 'quick'"), ("nan", "finite")):
+    bad = {"-1": "learning_rate must be in", "quick": "must be a number, got 'quick'", "nan": "finite"}
+    for text, words in bad.items():
         box.fill(text)
         box.press("Enter")
         panel(opened, DESCENT).locator(".wl-notice.wl-error").wait_for(timeout=10_000)
@@ -248,3 +249,31 @@ def test_labels_stand_out_from_the_page_in_both_themes(opened: NotebookPage, the
         )
     )
     assert contrast > 7
+
+
+def test_theory_waits_for_the_prediction_and_what_is_typed_elsewhere_stays(lab: LabBrowser) -> None:
+    source = """from weightlab.widgets.controls import Question
+from weightlab.widgets.descent_panel import DescentPanel
+asked = [Question("η?", lambda panel: 0.2, explain="2/λ."), Question("who?", lambda panel: "a", options=("a", "b"))]
+panel = DescentPanel("quadratic", questions=asked)
+panel"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, lab.server.folder / "questions.ipynb")
+    opened = lab.open("questions.ipynb")
+    opened.run_all()
+    found = panel(opened, 0)
+    found.get_by_text("appear here after your predictions").wait_for(timeout=10_000)
+    assert found.locator(".wl-reading").count() == 0
+    number = found.locator(".wl-question input")
+    number.fill("0.3")
+    found.locator(".wl-question select").select_option("b")
+    found.locator(".wl-question").nth(1).get_by_role("button").click()
+    found.get_by_text("You said b.").wait_for(timeout=10_000)
+    assert number.input_value() == "0.3"
+    number.press("Enter")
+    found.get_by_text("Measured: 0.2.").wait_for(timeout=10_000)
+    assert "Off by a factor of 1.5. 2/λ." in found.locator(".wl-question").first.inner_text()
+    found.locator(".wl-reading").wait_for(timeout=10_000)
+    assert opened.errors == []
+    opened.close()

@@ -9,7 +9,6 @@ import torch
 
 from weightlab import theory
 from weightlab.descent import descend, sweep
-from weightlab.momentum_figures import lines_figure, phase_figure, plane_figure, step_arrows_figure, steps_figure
 from weightlab.experiments import DescentExperiment
 from weightlab.landscapes import landscape
 from weightlab.measurements import (
@@ -20,6 +19,7 @@ from weightlab.measurements import (
     stability_bracket,
     steps_to_reach,
 )
+from weightlab.momentum_figures import lines_figure, phase_figure, plane_figure, step_arrows_figure, steps_figure
 from weightlab.plots import to_still
 from weightlab.update_rules import optimizer
 

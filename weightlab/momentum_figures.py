@@ -99,7 +99,7 @@ def phase_figure(paths: Tensor, names: Sequence[str]) -> Figure:
 
 
 def steps_figure(condition_numbers: Tensor, plain: Tensor, momentum: Tensor, share: float = 1e-6) -> Figure:
-    """Measured steps to `share` of the first distance, both rules at their best, over lines from their factors alone."""
+    """Measured steps to `share` of the first distance, both rules at their best, over lines from their factors."""
     roots = condition_numbers.sqrt()
     counts = {"plain descent": (plain, condition_numbers), "momentum": (momentum, roots)}
     lines = {

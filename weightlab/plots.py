@@ -65,7 +65,11 @@ def to_still(figure: Figure, alt: str) -> Still:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(128, dither=Image.Dither.NONE)
+    # the octree keeps the colours of thin lines, where the median cut greys them, and takes a third less room
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(
+        128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+    )
+    image.putpalette([255 if value > 250 else value for value in image.getpalette() or ()])  # its white is 252
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     return Still(buffer.getvalue(), alt)

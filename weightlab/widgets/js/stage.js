@@ -56,7 +56,9 @@ class StageView {
     this.notice = make("p", { class: "wl-notice", role: "alert", hidden: true });
     this.silence = make("p", { class: "wl-notice wl-silence", role: "alert", hidden: true, text: UNANSWERED });
     this.controlsBox = make("div", { class: "wl-left" });
-    this.sideBox = make("div", { class: "wl-right" });
+    this.questionsBox = make("div", { class: "wl-questions", hidden: true });
+    this.readingBox = make("div");
+    this.sideBox = make("div", { class: "wl-right" }, this.questionsBox, this.readingBox);
     this.summary = make("p", { class: "wl-summary", "aria-live": "polite" });
     this.root.append(this.legend, this.board, this.transport, this.notice, this.silence,
       make("div", { class: "wl-below" }, this.controlsBox, this.sideBox), this.summary);
@@ -178,20 +180,28 @@ class StageView {
     this.notice.textContent = notice.text || "";
     this.notice.className = `wl-notice wl-${notice.kind || "info"}`;
     const questions = this.model.get("questions");
-    const held = this.sideBox.contains(document.activeElement) && document.activeElement.closest(".wl-question");
-    this.sideBox.querySelectorAll(".wl-reading, .wl-nothing").forEach((n) => n.remove());
-    const reading = buildReading(this.model.get("reading"));
-    this.sideBox.append(reading);
-    const text = JSON.stringify(questions);
-    if (text !== this.questionsText && !(held && this.questionsText === text)) {
-      this.questionsText = text;
-      this.sideBox.querySelectorAll(".wl-questions").forEach((n) => n.remove());
-      if (questions.length) {
-        this.sideBox.prepend(make("div", { class: "wl-questions" }, make("h4", { text: "Predict first" }),
-          ...questions.map((q) => buildQuestion(q, (id, value) => this.send({ type: "predict", id, value })))));
-      }
-    }
+    this.takeQuestions(questions);
+    // What theory says would answer the questions: it waits for the predictions, or for the learner's word.
+    const waiting = !this.skipped && questions.some((q) => q.prediction === null);
+    const skip = make("button", { type: "button", text: "Show it now", onclick: () => { this.skipped = true; this.takeTexts(); } });
+    this.readingBox.replaceChildren(waiting && this.model.get("reading").length
+      ? make("p", { class: "wl-waiting" }, make("span", { text: "Theory and measurement appear here after your predictions. " }), skip)
+      : buildReading(this.model.get("reading")));
     this.root.classList.toggle("wl-no-side", !questions.length && !this.model.get("reading").length);
+  }
+
+  // A question that has not changed keeps its box, and with it what is being typed there.
+  takeQuestions(questions) {
+    if (!this.questionsBox.firstChild) this.questionsBox.append(make("h4", { text: "Predict first" }));
+    this.questionsBox.hidden = !questions.length;
+    questions.forEach((question, i) => {
+      const text = JSON.stringify(question);
+      const old = this.questionsBox.children[i + 1];
+      if (old && old.question === text) return;
+      const box = buildQuestion(question, (id, value) => this.send({ type: "predict", id, value }));
+      box.question = text;
+      if (old) old.replaceWith(box); else this.questionsBox.append(box);
+    });
   }
 
   // ---- what the learner does ------------------------------------------------------------------------------------
