@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 from browser_support import HOW_TO_GET_CHROMIUM, LabBrowser, find_chromium, lab_browser
+from hypothesis import settings
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # In CI the same examples every time, so that a change is to blame for a failure; elsewhere new ones are tried.
+    settings.register_profile("ci", derandomize=True, print_blob=True)
+    if os.environ.get("CI"):
+        settings.load_profile("ci")
     # One thread: two workers share the cores, and sums over several threads round differently.
     os.environ["OMP_NUM_THREADS"] = "1"
     # The kernels of the notebook tests must not read the user's own IPython and Jupyter settings.

@@ -21,6 +21,7 @@ from weightlab.widgets.descent_panel import SIDE_VIEWS, DescentPanel
 from weightlab.widgets.panel import Panel
 from weightlab.widgets.signal_panel import SignalPanel
 from weightlab.widgets.training_panel import TrainingPanel
+from weightlab.widgets.training_settings import DEFAULTS
 
 SMALL: dict[str, Any] = {"depth": 2, "width": 8, "batch_size": 32, "pace": 1000.0}
 
@@ -279,6 +280,25 @@ def test_a_setting_acts_on_the_run_that_is_going_on() -> None:
     assert panel.record.learning_rates[step - 1] == pytest.approx(0.05)
 
 
+def test_clipping_and_penalties_act_midway_and_can_be_switched_off() -> None:
+    panel = TrainingPanel(steps=100, controls=("clip_norm", "l2", "learning_rate"), **SMALL)
+    say(panel, type="command", name="step", seq=1)
+    say(panel, type="set", values={"clip_norm": 0.1, "l2": 0.01}, seq=2)
+    say(panel, type="command", name="step", seq=3)
+    say(panel, type="set", values={"clip_norm": 0.0}, seq=4)
+    changes = panel._training.changes  # type: ignore[union-attr]
+    assert sorted(changes[:2]) == [(1, "clip_norm", 0.1), (1, "l2", 0.01)]
+    assert changes[2] == (2, "clip_norm", None)
+
+
+@pytest.mark.parametrize("kind", ["cnn", "rnn", "lstm", "gru"])
+def test_other_networks_train_on_the_panel(kind: str) -> None:
+    panel = TrainingPanel(steps=4, model=kind, depth=1, width=8, learning_rate=0.1)
+    record = panel.run()
+    assert record.steps == 4 and bool(torch.isfinite(record.losses).all())
+    assert ("activation" in panel.unused) == (kind in {"lstm", "gru"})
+
+
 def test_reset_begins_again_with_the_same_weights_and_new_seed_with_others() -> None:
     panel = TrainingPanel(steps=30, **SMALL)
     first = panel.run()
@@ -371,6 +391,7 @@ ALL: dict[str, Callable[[], Panel]] = {
     "descent": lambda: DescentPanel("quadratic", ("gradient_descent", "momentum")),
     "signal": SignalPanel,
     "training": lambda: TrainingPanel(steps=20, **SMALL),
+    "training with every control": lambda: TrainingPanel(steps=20, controls=tuple(DEFAULTS), **SMALL),
 }
 
 

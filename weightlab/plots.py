@@ -148,8 +148,10 @@ def draw_picture(picture: Picture, *, row: int | None = None, size: tuple[float,
         axes = figure.add_subplot(grid[line : line + lines, column : column + columns])
         _draw_view(axes, view, picture, last, handles)
     if handles:
+        in_one_row = sum(len(name) + 6 for name in handles) <= 15 * size[0]  # about 15 letters an inch
         figure.legend(
-            list(handles.values()), list(handles), loc="outside upper left", ncols=6, fontsize=8, frameon=False
+            list(handles.values()), list(handles), loc="outside upper left", ncols=6 if in_one_row else 3, fontsize=8,
+            frameon=False,
         )
     return figure
 

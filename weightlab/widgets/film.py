@@ -116,12 +116,12 @@ class Film:
         place = np.arange(count)
         marks = [
             Reference(
-                "gradients", "marks", "before the first update", np.stack([place, self.start[list(gradients)]], 1)
+                "gradients", "marks", "gradient at the start, measured", np.stack([place, self.start[list(gradients)]], 1)
             )
         ]
         if self._theory is not None:
             points = np.stack([place, self._theory], 1)
-            marks.append(Reference("activations", "marks", "theory, before the first update", points))
+            marks.append(Reference("activations", "marks", "activation at the start, theory", points))
         table, steps = np.concatenate(self._tables), np.concatenate(self._steps)
         views, widths = _training_views(names), WIDTHS
         if self.has_regions:

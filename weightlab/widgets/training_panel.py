@@ -6,81 +6,35 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from weightlab.activations import ACTIVATIONS
 from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
-from weightlab.initializers import INITIALIZERS, initialization
-from weightlab.models import model
 from weightlab.training import Training
-from weightlab.update_rules import UPDATE_RULES, optimizer
 from weightlab.validate import choose
-from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
+from weightlab.widgets.controls import Question
 from weightlab.widgets.film import Film
 from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel, Row, row, verdict
+from weightlab.widgets.training_settings import (
+    DEFAULTS,
+    LIVE,
+    USUAL,
+    experiment_of,
+    run_settings,
+    training_controls,
+    without_effect,
+)
 
 MESSAGES_PER_SECOND = 30
 READINGS_PER_SECOND = 4  # also pictures of the decision regions
 BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
-LIVE = ("learning_rate", "momentum", "pace")  # settings that act on the run that is going on
-PACES = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 250.0, 500.0, 1000.0)
-LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
-ACTIVATION_OPTIONS = tuple((name, entry.label) for name, entry in ACTIVATIONS.items())
-INITIALIZER_OPTIONS = tuple((name, entry.label) for name, entry in INITIALIZERS.items())
-DATASET_OPTIONS = (
-    ("digits", "digits (real)"),
-    ("breast_cancer", "breast cancer (real)"),
-    ("moons", "moons"),
-    ("spirals", "spirals"),
-)
-
-
-def training_controls() -> list[Control]:
-    """The controls of the panel; learning rate, momentum and pace act at once, the others begin a new run."""
-    return [
-        Slider("learning_rate", "Learning rate η", LEARNING_RATES, "acts while it runs"),
-        Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), "acts while it runs"),
-        Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"),
-        Choice(
-            "rule",
-            "Update rule",
-            tuple(
-                (n, UPDATE_RULES[n].label)
-                for n in ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw")
-            ),
-        ),
-        Choice("activation", "Activation", ACTIVATION_OPTIONS, "begins a new run"),
-        Choice("initializer", "Initialization", INITIALIZER_OPTIONS, "begins a new run"),
-        Slider("depth", "Hidden layers", tuple(range(1, 31)), "begins a new run"),
-        Slider("width", "Units a layer", (2, 4, 8, 16, 32, 48, 64, 96, 128), "begins a new run"),
-        Slider("batch_size", "Batch size", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), "begins a new run"),
-        Choice("dataset", "Data", DATASET_OPTIONS, "begins a new run"),
-        Toggle("batch_norm", "Batch normalization"),
-        Toggle("residual", "Residual connections"),
-    ]
-
-
-DEFAULTS: dict[str, Any] = {
-    "learning_rate": 0.05,
-    "momentum": 0.9,
-    "pace": 60.0,
-    "rule": "gradient_descent",
-    "activation": "tanh",
-    "initializer": "xavier_normal",
-    "depth": 8,
-    "width": 32,
-    "batch_size": 64,
-    "dataset": "digits",
-    "batch_norm": False,
-    "residual": False,
-}
 
 
 class TrainingPanel(Panel):
     """Trains in the panel's worker thread and draws at most 30 times a second; `run()` trains in the calling thread.
 
-    controls: names of the controls to show, all by default. steps: length of a run. seed: of weights and batches; New
-    seed counts it up. device: where to train. Values of all settings (learning_rate, depth, …) may be given by name.
+    controls: names of the controls to show, by default the usual ones (training_settings.DEFAULTS has all).
+    steps: length of a run. seed: of weights and batches; New seed counts it up. device: where to train.
+    Values of all settings (learning_rate, depth, …) may be given by name, whether their controls are shown or not.
     """
 
     def __init__(
@@ -97,12 +51,11 @@ class TrainingPanel(Panel):
         for name in values:
             choose("setting", name, DEFAULTS)
         everything = training_controls()
-        for name in controls or ():
-            choose("control", name, [control.name for control in everything])
-        shown = [control for control in everything if controls is None or control.name in controls]
+        names = [choose("control", name, everything) for name in (USUAL if controls is None else controls)]
+        shown = [control for name, control in everything.items() if name in names]
         self._hidden = {**DEFAULTS, **values}
         self._steps, self._seed, self._device = steps, seed, device
-        self._datasets: dict[str, Dataset] = {}
+        self._datasets: dict[tuple[str, float], Dataset] = {}
         self._training: Training | None = None
         self._state = "idle"
         self._next_message = self._next_reading = self._last = self._debt = 0.0
@@ -111,44 +64,31 @@ class TrainingPanel(Panel):
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
+    def _everything(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {**self._hidden, **values}
+
     def _build(self, values: dict[str, Any]) -> TrainingExperiment:
-        full = {**self._hidden, **values}
-        rule = full["rule"]
-        settings = {"learning_rate": full["learning_rate"]}
-        if "momentum" in UPDATE_RULES[rule].defaults and rule != "rmsprop":
-            settings["momentum"] = full["momentum"]
-        return TrainingExperiment(
-            model=model(
-                "mlp",
-                depth=int(full["depth"]),
-                width=int(full["width"]),
-                activation=full["activation"],
-                batch_norm=full["batch_norm"],
-                residual=full["residual"],
-            ),
-            dataset=self._data(full["dataset"]),
-            optimizer=optimizer(rule, **settings),
-            initialization=initialization(full["initializer"]),
-            batch_size=int(full["batch_size"]),
-            steps=self._steps,
-            seed=self._seed,
-            device=self._device,
+        return experiment_of(
+            self._everything(values), self._data, steps=self._steps, seed=self._seed, device=self._device
         )
 
-    def _data(self, name: str) -> Dataset:
+    def _data(self, name: str, label_noise: float) -> Dataset:
         """Datasets are read once; a slider must not wait for the disk."""
-        if name not in self._datasets:
-            self._datasets[name] = dataset(name)
-        return self._datasets[name]
+        if (name, label_noise) not in self._datasets:
+            if len(self._datasets) > 8:
+                self._datasets.pop(next(iter(self._datasets)))
+            self._datasets[name, label_noise] = dataset(name, label_noise=label_noise)
+        return self._datasets[name, label_noise]
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         changed = {name for name, value in values.items() if self.values.get(name) != value}
         experiment = self._build(values)  # refuses bad values before anything changes
         if self._training is not None and changed <= set(LIVE):
             notice = {}
-            names = set(experiment.optimizer.settings) & changed
+            wanted = run_settings(self._everything(values))
+            names = set(wanted) & changed
             if names and self._training.status is None:
-                self._training.change(**{name: values[name] for name in names})
+                self._training.change(**{name: wanted[name] for name in names})
             elif names:
                 notice = {"kind": "info", "text": "This run has ended: Reset begins one with the new setting."}
             self.values = values
@@ -171,8 +111,7 @@ class TrainingPanel(Panel):
         self._tell()
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
-        takes = UPDATE_RULES[{**self._hidden, **values}["rule"]].defaults
-        return [] if "momentum" in takes and values.get("rule") != "rmsprop" else ["momentum"]
+        return without_effect(self._everything(values))
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
