@@ -444,6 +444,14 @@ def test_two_panels_of_one_cell_live_side_by_side(monkeypatch: pytest.MonkeyPatc
     assert first.comm is not None and second in Panel._open and first in Panel._open
 
 
+def test_sliders_stop_where_a_lab_says() -> None:
+    panel = DescentPanel("quadratic", learning_rate=0.1, positions={"learning_rate": linear(0.05, 0.2, 4)})
+    (slider,) = [control for control in panel.controls if control["name"] == "learning_rate"]
+    assert slider["positions"] == [0.05, 0.1, 0.15, 0.2] and panel.values["learning_rate"] == 0.1
+    with pytest.raises(ValueError, match="unknown setting 'momentum'"):
+        DescentPanel("quadratic", positions={"momentum": linear(0.0, 0.9, 4)})
+
+
 def test_positions_span_their_range() -> None:
     assert linear(0, 1, 5) == (0, 0.25, 0.5, 0.75, 1)
     positions = logarithmic(1e-3, 10, 5)

@@ -28,10 +28,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("measurements",),
     # 3
     ("plots", "checks"),
-    ("descent_figures", "momentum_figures", "signal_figures"),
+    ("momentum_figures", "nesterov_figures", "signal_figures"),
     # 4
     ("widgets", "widgets.controls", "widgets.live", "widgets.stage", "widgets.settings_map", "widgets.film"),
-    ("widgets.panel",),
+    ("widgets.panel", "widgets.training_settings"),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 LAYER_0 = {name for row in ROWS[:4] for name in row}
@@ -40,7 +40,7 @@ THEORY = ("theory", "signal_theory")
 HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("datasets", "imbalance"),
     "imblearn": ("imbalance",),
-    "matplotlib": ("plots", "descent_figures", "momentum_figures", "signal_figures", "widgets"),
+    "matplotlib": ("plots", "descent_figures", "momentum_figures", "nesterov_figures", "signal_figures", "widgets"),
     "anywidget": ("widgets",),
     "ipywidgets": ("widgets",),
     "traitlets": ("widgets",),

@@ -37,10 +37,10 @@ Layer 2
 
 Layer 3
     plots           draws pictures on a given matplotlib Axes; never trains
-    descent_figures static figures of descents, rates and maps beside their theory
-    signal_figures  static figures of signals through depth and of real runs over several seeds
     checks          verdicts on a learner's answer
-    momentum_figures what momentum does, as static figures: steps as sums, named lines, the settings plane
+    momentum_figures  what momentum does: steps as sums, named lines, the (learning rate, momentum) plane
+    nesterov_figures  where the look-ahead gradient is taken, and where the rule is stable beside others
+    signal_figures  signals through depth, and real runs over several seeds, side by side
 
 Layer 4
     widgets         the animated stage, controls, the live worker and one panel per instrument

@@ -133,7 +133,7 @@ def _walk(
     """Weights, gradient points, gradients and learning rates of all learners, in the order of the groups."""
     landscape, steps, scale = experiment.landscape, experiment.steps, experiment.loss_scale
     sizes = [len(group.learners) for group in groups]
-    noise = _gradient_noise(landscape, steps + 1, experiment.seed)
+    noise = _noise_rows(landscape, steps + 1, experiment.seed)
     pace = _Pace(experiment, groups)
     w = torch.tensor([experiment.start], dtype=torch.float64).repeat(sum(sizes), 1)
     parts = list(w.split(sizes))
@@ -193,12 +193,15 @@ class _Pace:
             first += len(group.learners)
 
 
-def _gradient_noise(landscape: Landscape, rows: int, seed: int) -> tuple[Tensor, ...] | None:
-    """The same noise for every learner; drawn in whole blocks, so that a longer run starts with the same noise."""
-    if landscape.gradient_noise == 0:
-        return None
+def drawn_noise(landscape: Landscape, rows: int, seed: int) -> Tensor:
+    """The noise on the gradient of every step, (rows, 2), the same for every learner."""
+    # in whole blocks, so that a longer run starts with the same noise
     drawn = torch.randn(-(-rows // 64) * 64, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return (drawn * landscape.gradient_noise).unbind(0)
+    return drawn[:rows] * landscape.gradient_noise
+
+
+def _noise_rows(landscape: Landscape, rows: int, seed: int) -> tuple[Tensor, ...] | None:
+    return drawn_noise(landscape, rows, seed).unbind(0) if landscape.gradient_noise else None
 
 
 def _cut_off_divergence(
@@ -246,7 +249,7 @@ def sweep(
     settle_threads()
     entry = UPDATE_RULES[choose("update rule", rule, UPDATE_RULES)]
     steps = whole_number("steps", steps, 1, MAX_DESCENT_STEPS)
-    noise = _gradient_noise(landscape, steps, whole_number("seed", seed, 0, MAX_SEED))
+    noise = _noise_rows(landscape, steps, whole_number("seed", seed, 0, MAX_SEED))
     values, learners = _swept_settings(entry, settings)
     kept = _kept_steps(steps, keep_paths, learners)
     # each weight of all learners lies together in memory, (2, learner): settings then broadcast along it at full speed

@@ -73,7 +73,7 @@ def measured_regimes(
     pairs = torch.cartesian_prod(momenta.double(), learning_rates.double())
     settings: dict[str, float | Tensor] = {"momentum": pairs[:, 0], "learning_rate": pairs[:, 1]}
     record = sweep(landscape, rule, settings, steps=steps, keep_paths=True)
-    crossed = (record.weights * record.weights[0] < 0).any(-1).any(0)
+    crossed = _crossed(record.weights).any(-1)
     fell = record.losses[-1] < record.losses[0]  # NaN, as after a divergence, is not lower
     return torch.where(fell, crossed.long(), 2).reshape(len(momenta), len(learning_rates))
 
@@ -97,7 +97,13 @@ def overshoot_bracket(
     momenta: (m,), increasing. Raises ValueError where all of them overshoot, or none does.
     """
     record = sweep(landscape, rule, {"momentum": momenta, **settings}, steps=steps, keep_paths=True)
-    return _bracket("momenta", momenta, (record.weights * record.weights[0] < 0)[:, :, 0].any(0))
+    return _bracket("momenta", momenta, _crossed(record.weights)[:, 0])
+
+
+def _crossed(weights: Tensor) -> Tensor:
+    """Which weights (kept, learner, 2) ever had the other sign than at the start, (learner, 2)."""
+    start = weights[0]
+    return ((weights > 0).any(0) & (start < 0)) | ((weights < 0).any(0) & (start > 0))
 
 
 def _bracket(name: str, values: Tensor, failed: Tensor) -> tuple[float, float]:

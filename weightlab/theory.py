@@ -333,6 +333,37 @@ def best_nesterov(smallest_eigenvalue: float, largest_eigenvalue: float) -> tupl
     return 4 / (3 * high + low), (s - 2) / (s + 2), 1 - 2 / s
 
 
+# ---------------------------------------------------------------- noise on the gradient
+
+
+def noise_variance(learning_rate: Real, eigenvalue: Real, noise: Real, momentum: Real = 0.0) -> Real:
+    """Where noisy descent at a constant rate comes to: the variance of the error in one eigendirection, E[e²].
+
+    noise: standard deviation σ that each step's gradient carries in this direction, independent from step to step.
+    Plain descent: e ← (1-ηλ)e - ηξ repeats its variance at ησ²/(λ(2-ηλ)). With momentum (PyTorch's form)
+    ησ²/((1-μ)λ(2-ηλ/(1+μ))). Infinite at or beyond the limit (2+2μ)/λ. Source: Liu, Ziyin & Ueda 2021, "Noise and
+    fluctuation of finite learning rate stochastic gradient descent", theorems 1 and 2; for ηλ ≪ 1 and μ = 0 it is
+    ησ²/(2λ) (Mandt, Hoffman & Blei 2017).
+    """
+    rate, curvature, mu = _learning_rate(learning_rate), _curvature("eigenvalue", eigenvalue), _momentum(momentum)
+    sigma = _checked("noise", noise, 0, why="a standard deviation; 0 for none")
+    margin = 2 - rate * curvature / (1 + mu)
+    variance = rate * sigma.square() / ((1 - mu) * curvature * margin)
+    return _like(torch.where(margin > 0, variance, torch.inf), learning_rate, eigenvalue, noise, momentum)
+
+
+def noise_floor(learning_rate: Real, eigenvalues: Eigenvalues, noise: Real, momentum: Real = 0.0) -> Real:
+    """The mean loss that a constant learning rate cannot get below: Σ ½λ·`noise_variance` over the eigendirections.
+
+    eigenvalues: one number or several (a tensor counts as a list of them); the other arguments broadcast.
+    """
+    floors = [
+        0.5 * value * torch.as_tensor(noise_variance(learning_rate, value, noise, momentum), dtype=torch.float64)
+        for value in _eigenvalue_list(eigenvalues)
+    ]
+    return _like(torch.stack(floors).sum(0), learning_rate, noise, momentum)
+
+
 # ---------------------------------------------------------------- conventions, adaptive steps, filters
 
 

@@ -13,8 +13,13 @@ def choose(kind: str, name: object, options: Iterable[str]) -> str:
     if isinstance(name, str) and name in known:
         return name
     nearest = difflib.get_close_matches(str(name).lower().replace(" ", "_").replace("-", "_"), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"choose one of {', '.join(map(repr, known))}"
+    every = f"choose one of {', '.join(map(repr, known))}"
+    hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else every
     raise ValueError(f"unknown {kind} {name!r}: {hint}")
+
+
+def _listed(names: list[str], between: str) -> str:
+    return between.join(map(repr, names))
 
 
 def number(
@@ -34,7 +39,8 @@ def number(
     inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
     if math.isfinite(result) and inside:
         return result
-    interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}{')' if open_high or high == math.inf else ']'}"
+    left, right = "(" if open_low or low == -math.inf else "[", ")" if open_high or high == math.inf else "]"
+    interval = f"{left}{low:g}, {high:g}{right}"
     if not math.isfinite(result):
         why = "use a finite number"
     raise ValueError(f"{name} must be in {interval}, got {result:g}" + (f"; {why}" if why else ""))
@@ -44,5 +50,6 @@ def whole_number(name: str, value: object, low: int, high: int, why: str = "") -
     """Return `value` as an int in [low, high]; raise as `number` does, also for a fraction."""
     result = number(name, value, low, high, why=why)
     if result != int(result):
-        raise ValueError(f"{name} must be a whole number in [{low}, {high}], got {result:g}" + (f"; {why}" if why else ""))
+        remedy = f"; {why}" if why else ""
+        raise ValueError(f"{name} must be a whole number in [{low}, {high}], got {result:g}{remedy}")
     return int(result)

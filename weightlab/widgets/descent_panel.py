@@ -293,10 +293,13 @@ def _add_arrows(table: TableBuilder, experiment: DescentExperiment, record: Desc
     arrows = [("gradient step −ηg", from_gradient, 3), ("step", steps, 5)]
     if share is not None and "momentum" in settings.settings:
         arrows.insert(1, ("carried velocity", steps - from_gradient, 4))
-    if record.gradient_points is not record.weights and settings.rule == "sutskever_nesterov":
+    if settings.rule == "sutskever_nesterov":
+        # the stage magnifies arrows; the point itself is drawn where it is
+        table.add("plane", "path", "look-ahead point", record.gradient_points[:, i].numpy(), colour=6)
         arrows.append(("look-ahead", record.gradient_points[:, i] - record.weights[:, i], 6))
     for name, vector, colour in arrows:
-        table.add("plane", "arrow", name, torch.cat([record.weights[:, i], vector], dim=1).numpy(), colour=colour)
+        ends = torch.cat([record.weights[:, i], vector], dim=1).numpy()
+        table.add("plane", "arrow", name, ends, colour=colour, dashed=name == "look-ahead")
 
 
 def descent_summary(experiment: DescentExperiment, record: DescentRecord) -> str:

@@ -115,13 +115,11 @@ class Film:
         )
         place = np.arange(count)
         marks = [
-            Reference(
-                "gradients", "marks", "gradient at the start, measured", np.stack([place, self.start[list(gradients)]], 1)
-            )
+            Reference("gradients", "marks", "gradient at the start", np.stack([place, self.start[list(gradients)]], 1))
         ]
         if self._theory is not None:
             points = np.stack([place, self._theory], 1)
-            marks.append(Reference("activations", "marks", "activation at the start, theory", points))
+            marks.append(Reference("activations", "marks", "activation at the start in theory", points))
         table, steps = np.concatenate(self._tables), np.concatenate(self._steps)
         views, widths = _training_views(names), WIDTHS
         if self.has_regions:
