@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -104,7 +104,7 @@ def _endless(batches: list[Any]) -> Iterator[tuple[Tensor, Tensor]]:
         yield from batches
 
 
-@lru_cache(maxsize=2)
+@cache
 def digits_data() -> Dataset:
     """The digits, read once: a step must not wait for the disk."""
     return dataset("digits")

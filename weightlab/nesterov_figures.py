@@ -65,5 +65,7 @@ def planes_figure(maps: Sequence[RateMap], largest_eigenvalue: float) -> Figure:
         axes.set_xlim(0.0, float(measured.learning_rates[-1]))
     plots[0].set_ylabel("momentum μ", fontsize=8)
     plots[-1].legend(fontsize=8, frameon=False, loc="center right")
-    figure.colorbar(bands, ax=list(plots), label="measured factor per step")
+    bar = figure.colorbar(bands, ax=list(plots))
+    bar.set_label("measured factor per step", fontsize=8)
+    bar.ax.tick_params(labelsize=7.5)
     return figure

@@ -112,6 +112,7 @@ class Picture:
     summary: str = ""
     last_step: int | None = None  # right end of the step axes; None: the last row's
     groups: tuple[str, ...] = ()  # names of the layers, first to last
+    chosen: tuple[tuple[str, float, float], ...] = ()  # (view, x, y) of pads, for drawings without the stage
 
     def __post_init__(self) -> None:
         if self.table.ndim != 2 or len(self.steps) != len(self.table):

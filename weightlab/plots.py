@@ -187,6 +187,9 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
             axes.annotate(
                 reference.label, at, fontsize=7.5, xytext=(3, 3), textcoords="offset points", annotation_clip=True
             )
+    for name, x, y in picture.chosen:
+        if name == view.name:
+            axes.plot(x, y, "o", ms=9, mfc=PALETTE[1], mec="w", mew=1.5, zorder=6)
     if view.x.ticks:
         stride = max(1, len(view.x.ticks) // 8)
         axes.set_xticks(range(0, len(view.x.ticks), stride), view.x.ticks[::stride])

@@ -176,6 +176,7 @@ class DescentPanel(Panel):
             views=(plane, *moved),
             references=(*self._map.references(), *picture.references),
             widths=(1.0, 1.0, 0.9),
+            chosen=(("settings", experiment.optimizers[-1].learning_rate, experiment.optimizers[-1].momentum),),
         )
 
 

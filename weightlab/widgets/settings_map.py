@@ -13,7 +13,6 @@ from weightlab.plots import map_backdrop
 
 COLUMNS, ROWS = 121, 100  # 12,100 runs
 LARGEST_MOMENTUM = 0.99
-FASTEST = 0.5  # rates at or below it share the brightest colour
 
 
 class SettingsMap:
@@ -39,13 +38,15 @@ class SettingsMap:
             self._landscape = landscape
             shown = self.measured.rates.clone()
             shown[~torch.isfinite(shown) | (shown >= 1)] = torch.nan
+            measured = shown[~torch.isnan(shown)]
+            fastest = float(measured.quantile(0.002)) if len(measured) else 0.0  # a lone outlier must not set the scale
             self._view = View(
                 "settings",
                 "Measured rate (bright: fast)",
                 Axis("learning rate η", limits=(0.0, right)),
                 Axis("momentum μ", limits=(0.0, LARGEST_MOMENTUM)),
                 cell,
-                map_backdrop(shown.numpy(), low=FASTEST, high=1.0, reverse=True),
+                map_backdrop(shown.numpy(), low=min(fastest, 0.99), high=1.0, reverse=True),
                 pad=("learning_rate", "momentum"),
             )
         return self._view

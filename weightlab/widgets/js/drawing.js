@@ -129,6 +129,7 @@ function drawReferences(ctx, plot, theme) {
   ctx.fillStyle = theme.ink;
   ctx.lineWidth = 1.6;
   const half = Math.max(2, Math.min(10, Math.abs(plot.x.at(1) - plot.x.at(0)) * 0.42));
+  let labelled = 0;
   for (const reference of plot.references.filter((r) => r.kind !== "dots")) {
     ctx.setLineDash(reference.kind === "line" ? [5, 4] : []);
     ctx.beginPath();
@@ -140,12 +141,16 @@ function drawReferences(ctx, plot, theme) {
       else { ctx.moveTo(px - 5, py); ctx.lineTo(px + 5, py); ctx.moveTo(px, py - 5); ctx.lineTo(px, py + 5); }
     });
     ctx.stroke();
-    if (reference.label && reference.xs.length) drawReferenceLabel(ctx, plot, reference, theme);
+    if (reference.label && reference.xs.length) {
+      drawReferenceLabel(ctx, plot, reference, theme, Math.max(0.15, 0.75 - 0.35 * labelled));
+      labelled += 1;
+    }
   }
   ctx.restore();
 }
 
-function drawReferenceLabel(ctx, plot, reference, theme) {
+// `share`: how far along the line the words stand, so that the words of several lines keep apart.
+function drawReferenceLabel(ctx, plot, reference, theme, share) {
   const { area } = plot;
   ctx.font = `12px ${theme.font}`;
   ctx.setLineDash([]);
@@ -153,7 +158,7 @@ function drawReferenceLabel(ctx, plot, reference, theme) {
   const xs = reference.xs.map(plot.x.at);
   const ys = reference.ys.map(plot.y.at);
   const inside = xs.map((x, i) => i).filter((i) => xs[i] >= area.x && xs[i] <= area.x + area.w && ys[i] >= area.y && ys[i] <= area.y + area.h);
-  const pick = inside.length ? inside[Math.floor(inside.length * 0.7)] : 0;
+  const pick = inside.length ? inside[Math.floor((inside.length - 1) * share)] : 0;
   const px = Math.min(Math.max(xs[pick] + 6, area.x + 4), area.x + area.w - width - 6);
   const py = Math.min(Math.max(ys[pick] - 8, area.y + 14), area.y + area.h - 6);
   ctx.fillStyle = theme.paper;
@@ -311,6 +316,13 @@ function drawArrows(ctx, plot, arrows, table, place, theme) {
     ctx.fill();
   });
   placeArrowNames(ctx, plot, shown, grow, theme);
+  if (Math.abs(grow - 1) > 0.05) {
+    ctx.font = `12px ${theme.font}`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "bottom";
+    ctx.fillStyle = theme.ink;
+    ctx.fillText(`arrows drawn ×${shortNumber(grow)}`, plot.area.x + 6, plot.area.y + plot.area.h - 5);
+  }
 }
 
 function placeArrowNames(ctx, plot, shown, grow, theme) {

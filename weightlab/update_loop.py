@@ -1,0 +1,375 @@
+"""The training loop one line at a time: six real lines of PyTorch, run one a step, with what each has left behind.
+
+    loop = UpdateLoop(LoopExperiment("line", learning_rate=0.1))
+    while loop.step() and loop.lines_done < 12:
+        print(loop.record().notes[-1])
+
+The text of a line is what is executed. Nothing is simulated: the optimizer is torch.optim.SGD, and a mistake does here
+what it does in a script, an exception included.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weightlab.devices import settle_threads
+from weightlab.loop_problems import PROBLEMS, LoopProblem
+from weightlab.validate import choose, number, whole_number
+
+GET_BATCH, PREDICT, LOSS, ZERO_GRAD, BACKWARD, UPDATE = USUAL_ORDER = (1, 2, 3, 4, 5, 6)
+LINES = {
+    GET_BATCH: "x, y = next(batches)",
+    PREDICT: "prediction = model(x)",
+    LOSS: "loss = loss_fn(prediction, y)",
+    ZERO_GRAD: "optimizer.zero_grad()",
+    BACKWARD: "loss.backward()",
+    UPDATE: "optimizer.step()",
+}
+LONGEST_ORDER = 24
+EVALUATION_BATCH = 50
+SIZES = ("w", "w.grad", "buffer", "Δw")  # what is followed, in the order of LoopRecord's last dimension
+
+
+def load_optimizers() -> str:
+    """Make and use one torch.optim object: the first one in a session loads PyTorch's compiler, which takes seconds."""
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    weight.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return "torch.optim is ready"
+
+
+@dataclass(frozen=True)
+class LoopExperiment:
+    """A loop to be stepped through; the same experiment gives the same lines and numbers, bit for bit.
+
+    problem:  one of PROBLEMS; loss: one of its losses, the first where None
+    order:    numbers of the LINES that make one pass, in the order in which they run; leave out 4 to forget
+              `zero_grad()`, put 6 before 5 to step before `backward()`
+    by_hand:  line 6 is written out as plain descent instead of `optimizer.step()`
+    no_grad:  the hand-written line stands under `torch.no_grad()`
+    evaluate_in_train_mode: the digits' validation after every update forgets `model.eval()`
+    start:    first weight, the problem's own where None (problems of one weight)
+    seed:     first weights and order of the examples (digits)
+    Raises ValueError or TypeError that names value, range and remedy.
+    """
+
+    problem: str = "line"
+    loss: str | None = None
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    order: tuple[int, ...] = USUAL_ORDER
+    by_hand: bool = False
+    no_grad: bool = True
+    evaluate_in_train_mode: bool = False
+    start: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problem = PROBLEMS[choose("problem", self.problem, PROBLEMS)]
+        checked: dict[str, Any] = {
+            "loss": choose(f"loss of {self.problem!r}", self.loss or next(iter(problem.losses)), problem.losses),
+            "learning_rate": number("learning_rate", self.learning_rate, 0, 1e6),
+            "momentum": number(
+                "momentum", self.momentum, 0, 1, open_high=True, why="at 1 or more the buffer never decays"
+            ),
+            "order": _checked_order(self.order),
+            "seed": whole_number("seed", self.seed, 0, 10**6),
+        }
+        if self.start is not None:
+            if not problem.one_weight:
+                raise ValueError(f"start must be None for {self.problem!r}, got {self.start!r}: seed sets its weights")
+            checked["start"] = number("start", self.start, -1e6, 1e6)
+        if self.by_hand and checked["momentum"]:
+            raise ValueError(
+                f"momentum must be 0 with by_hand, got {checked['momentum']:g}: the hand-written line is plain descent"
+            )
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def entry(self) -> LoopProblem:
+        return PROBLEMS[self.problem]
+
+    def text(self, line: int) -> str:
+        """Line number `line` as it is run."""
+        if line != UPDATE or not self.by_hand:
+            return LINES[line]
+        move = "w -= learning_rate * w.grad"
+        if not self.entry.one_weight:
+            move = f"for w in model.parameters(): {move}"
+        if not self.no_grad:
+            return move
+        return f"with torch.no_grad(): {move}" if self.entry.one_weight else f"with torch.no_grad():\n    {move}"
+
+    def shown(self, line: int) -> str:
+        """Line number `line` on one line of print."""
+        return " ".join(self.text(line).split())
+
+
+def _checked_order(order: object) -> tuple[int, ...]:
+    if not isinstance(order, tuple | list) or not 1 <= len(order) <= LONGEST_ORDER:
+        raise ValueError(
+            f"order must be a tuple of 1 to {LONGEST_ORDER} line numbers, got {order!r}; the usual one is {USUAL_ORDER}"
+        )
+    return tuple(whole_number("a line number in order", line, 1, 6) for line in order)
+
+
+@dataclass(frozen=True, eq=False)
+class LoopRecord:
+    """What a loop left after each line; row 0 is the start, NaN stands for None. Δw is that of the latest update.
+
+    lines:      (row,) number of the line that ran, 0 at the start
+    updates:    (row,) updates so far; batches: (row,) batches fetched so far
+    summed:     (row,) how many gradients `w.grad` is the sum of
+    losses:     (row,) latest loss
+    watched:    (row, watched weight, 4) w, w.grad, momentum buffer and Δw of single weights
+    sizes:      (row, layer, 4) the same as norms of each layer's weights
+    accuracies: (row, 2) share of validation examples right after the latest update: mixed batches, sorted by class
+    drift:      (row,) how far the latest evaluation moved the model's running means (largest unit)
+    notes:      what each row's line did, in words
+    error:      the exception that ended the loop, "" if none; the line that raised it is the next one
+    """
+
+    experiment: LoopExperiment
+    lines: Tensor
+    updates: Tensor
+    batches: Tensor
+    summed: Tensor
+    losses: Tensor
+    watched: Tensor
+    sizes: Tensor
+    accuracies: Tensor
+    drift: Tensor
+    notes: tuple[str, ...]
+    layers: tuple[str, ...]
+    watched_names: tuple[str, ...]
+    error: str
+
+    @property
+    def weights(self) -> Tensor:
+        """(row, watched weight)."""
+        return self.watched[:, :, 0]
+
+    @property
+    def moved(self) -> float:
+        """How far the first watched weight has come from its start."""
+        return float(self.weights[-1, 0] - self.weights[0, 0])
+
+
+class UpdateLoop:
+    """A loop of `experiment` that waits between lines: `step()` runs exactly one; `record()` is all so far.
+
+    names: the script's own variables (model, optimizer, loss, x, …), which the lines read and write.
+    """
+
+    def __init__(self, experiment: LoopExperiment) -> None:
+        settle_threads()
+        self.experiment = experiment
+        assert experiment.loss is not None
+        self._bench = experiment.entry.build(experiment.loss, experiment.seed, experiment.start)
+        model = self._bench.model
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=experiment.learning_rate, momentum=experiment.momentum
+        )
+        self.names: dict[str, Any] = {
+            "torch": torch,
+            "model": model,
+            "optimizer": optimizer,
+            "loss_fn": self._bench.loss_fn,
+            "batches": self._bench.batches,
+            "learning_rate": experiment.learning_rate,
+        }
+        if experiment.entry.one_weight:
+            self.names["w"] = model.w
+        self._code = {line: compile(experiment.text(line), f"<line {line}>", "exec") for line in USUAL_ORDER}
+        self.error = ""
+        self._batches = self._updates = self._summed = 0
+        self._changes = [torch.full_like(weight, math.nan) for _, weight in self._bench.layers]
+        self._accuracies = (math.nan, math.nan)
+        self._drift = math.nan
+        self._rows: list[tuple[Any, ...]] = []
+        self._notes: list[str] = []
+        self._evaluate()
+        self._write(0, "nothing has run yet")
+
+    @property
+    def lines_done(self) -> int:
+        return len(self._rows) - 1
+
+    @property
+    def next_line(self) -> int:
+        """Number of the line that `step` runs next."""
+        return self.experiment.order[self.lines_done % len(self.experiment.order)]
+
+    def step(self) -> bool:
+        """Run the next line; False, and nothing changed, once a line has raised an exception."""
+        if self.error:
+            return False
+        line = self.next_line
+        before = [weight.detach().clone() for _, weight in self._bench.layers] if line == UPDATE else []
+        try:
+            exec(self._code[line], self.names)
+        except Exception as error:  # what it says is the lesson
+            self.error = f"line {line} raised {type(error).__name__}: {' '.join(str(error).split())}"
+            return False
+        if line == UPDATE:
+            self._changes = [
+                weight.detach() - old for (_, weight), old in zip(self._bench.layers, before, strict=True)
+            ]
+        self._count(line)
+        self._write(line, self._note(line))
+        return True
+
+    def _count(self, line: int) -> None:
+        if line == GET_BATCH:
+            self._batches += 1
+        elif line == ZERO_GRAD:
+            self._summed = 0
+        elif line == BACKWARD:
+            self._summed += 1
+        elif line == UPDATE:
+            self._updates += 1
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        if self._bench.validation is None:
+            return
+        train_mode = self.experiment.evaluate_in_train_mode
+        model, (x, y) = self._bench.model, self._bench.validation
+        before = [buffer.clone() for name, buffer in model.named_buffers() if name.endswith("running_mean")]
+        mixed, sorted_by_class = (
+            share_right(model, x[order], y[order], train_mode=train_mode) for order in (mixed_order(y), y.argsort())
+        )
+        self._accuracies = mixed, sorted_by_class
+        after = [buffer for name, buffer in model.named_buffers() if name.endswith("running_mean")]
+        self._drift = max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True))
+
+    def _followed(self, number: int, weight: nn.Parameter) -> tuple[Tensor | None, ...]:
+        state = self.names["optimizer"].state.get(weight, {})
+        change = None if self._updates == 0 else self._changes[number]
+        return weight.detach(), weight.grad, state.get("momentum_buffer"), change
+
+    def _write(self, line: int, note: str) -> None:
+        layers = [self._followed(number, weight) for number, (_, weight) in enumerate(self._bench.layers)]
+        places = [next(i for i, (_, w) in enumerate(self._bench.layers) if w is of) for _, of, _ in self._bench.watched]
+        watched = [
+            [math.nan if part is None else float(part.flatten()[index]) for part in layers[place]]
+            for place, (_, _, index) in zip(places, self._bench.watched, strict=True)
+        ]
+        sizes = [[math.nan if part is None else float(part.norm()) for part in parts] for parts in layers]
+        loss = self.names.get("loss")
+        value = math.nan if loss is None else float(loss.detach())
+        counts = line, self._updates, self._batches, self._summed
+        self._rows.append((*counts, value, watched, sizes, self._accuracies, self._drift))
+        self._notes.append(note)
+
+    def _note(self, line: int) -> str:
+        return _NOTES[line](self)
+
+    def record(self) -> LoopRecord:
+        """All rows so far; the loop can go on afterwards."""
+        columns = list(zip(*self._rows, strict=True))
+        whole = [torch.tensor(column) for column in columns[:4]]
+        exact = [torch.tensor(column, dtype=torch.float64) for column in columns[4:]]
+        return LoopRecord(
+            self.experiment,
+            *whole,
+            *exact,
+            tuple(self._notes),
+            tuple(name for name, _ in self._bench.layers),
+            tuple(name for name, _, _ in self._bench.watched),
+            self.error,
+        )
+
+
+def run_loop(experiment: LoopExperiment, lines: int) -> LoopRecord:
+    """Run `lines` lines of a new loop, fewer if one raises an exception, and return the record."""
+    wanted = whole_number("lines", lines, 0, 1_000_000)
+    loop = UpdateLoop(experiment)
+    while loop.lines_done < wanted and loop.step():
+        pass
+    return loop.record()
+
+
+def run_updates(experiment: LoopExperiment, updates: int) -> LoopRecord:
+    """Run whole passes over the lines until `updates` updates are done, fewer if a line raises an exception."""
+    each = experiment.order.count(UPDATE)
+    if not each:
+        raise ValueError(f"order must hold line {UPDATE}, the update, got {experiment.order}; add it")
+    return run_loop(experiment, math.ceil(whole_number("updates", updates, 0, 100_000) / each) * len(experiment.order))
+
+
+def mixed_order(y: Tensor) -> Tensor:
+    """An order in which examples of labels y come from all classes, always the same."""
+    return torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+
+
+def share_right(
+    model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False, batch_size: int = EVALUATION_BATCH
+) -> float:
+    """Share of examples that `model` gets right, in batches in the given order; the model's mode stays as it was.
+
+    x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were forgotten, which moves the running
+    statistics of batch normalization.
+    """
+    was_training = model.training
+    model.train(train_mode)
+    with torch.no_grad():
+        right = [model(a).argmax(dim=-1) == b for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)]
+    model.train(was_training)
+    return float(torch.cat(right).double().mean())
+
+
+def _number(value: float) -> str:
+    return "None" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
+
+
+def _numbers(values: Tensor) -> str:
+    return ", ".join(_number(float(value)) for value in values)
+
+
+def _note_batch(loop: UpdateLoop) -> str:
+    each, epoch = loop.experiment.entry.batches, (loop._batches - 1) // loop.experiment.entry.batches
+    place = f"batch {(loop._batches - 1) % each + 1} of {each}, epoch {epoch + 1}"
+    return f"{place}: x = {_numbers(loop.names['x'])}" if loop.experiment.entry.one_weight else place
+
+
+def _note_prediction(loop: UpdateLoop) -> str:
+    prediction = loop.names["prediction"].detach()
+    if loop.experiment.entry.one_weight:
+        return f"prediction {_numbers(prediction)}"
+    right = int((prediction.argmax(dim=-1) == loop.names["y"]).sum())
+    return f"logits ({', '.join(map(str, prediction.shape))}), {right} right"
+
+
+def _note_gradient(loop: UpdateLoop) -> str:
+    grads = [weight.grad for _, weight in loop._bench.layers]
+    if any(gradient is None for gradient in grads):
+        return "w.grad is None"
+    if loop.experiment.entry.one_weight:
+        return f"w.grad = {_number(float(grads[0]))}"  # type: ignore[arg-type]
+    return "|w.grad| " + ", ".join(_number(float(gradient.norm())) for gradient in grads if gradient is not None)
+
+
+def _note_update(loop: UpdateLoop) -> str:
+    if loop.experiment.entry.one_weight:
+        change = float(loop._changes[0])
+        return f"w = {_number(float(loop._bench.layers[0][1].detach()))}, Δw = {_number(change)}"
+    return "|Δw| " + ", ".join(_number(float(change.norm())) for change in loop._changes)
+
+
+_NOTES = {
+    GET_BATCH: _note_batch,
+    PREDICT: _note_prediction,
+    LOSS: lambda loop: f"loss {_number(float(loop.names['loss'].detach()))}",
+    ZERO_GRAD: _note_gradient,
+    BACKWARD: _note_gradient,
+    UPDATE: _note_update,
+}
