@@ -19,7 +19,7 @@ BANDS = torch.linspace(0.5, 1.0, 11).tolist()  # of the factor per step; what is
 
 
 def look_ahead_figure(record: DescentRecord, count: int, learner: int = 0) -> Figure:
-    """The first `count` steps of a rule that looks ahead: along its velocity first, then by the gradient found there."""
+    """The first `count` steps of a rule that looks ahead: along its velocity, then by the gradient found there."""
     w, points = record.weights[: count + 1, learner], record.gradient_points[:count, learner]
     figure = new_figure(6.4, 3.2)
     axes = figure.subplots()
