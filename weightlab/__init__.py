@@ -6,44 +6,54 @@ draws the Record; Theory is computed without the run, so that it can disagree. A
 `from weightlab.update_rules import optimizer`.
 
 Layer 0, needs torch and numpy only
-    validate        clear refusals of bad input: value, allowed range, remedy
-    pictures        what is to be seen, as data: views, series, reference lines
-    records         DescentRecord, TrainingRecord, SignalRecord: what a run leaves
-    own_function    a learner's own function of two weights, checked and batched
-    landscapes      toy losses of two weights: function, bounds, start, minima, Hessian
-    update_rules    gradient descent, momentum, Nesterov, RMSprop, Adam: pure init and step on batches of learners
-    schedules       step -> factor on the learning rate
-    activations     name -> function, module and gain
-    initializers    name -> in-place initialization and the variance it should give
-    losses          name -> loss of a batch, and how many outputs it needs
-    devices         CPU, CUDA or MPS, and how many threads
-    theory          closed forms on a quadratic: limits, rates, roots, regions
-    signal_theory   closed forms for a deep network: magnitudes per layer
+    validate          clear refusals of bad input: value, allowed range, remedy
+    pictures          what is to be seen, as data: views, series, reference lines
+    records           DescentRecord, TrainingRecord, SignalRecord: what a run leaves
+    own_function      a learner's own function of two weights, checked and batched
+    landscapes        toy losses of two weights: function, bounds, start, minima, Hessian
+    update_rules      gradient descent, momentum, Nesterov, RMSprop, Adam: pure init and step on batches of learners
+    schedules         step -> factor on the learning rate
+    torch_schedulers  each schedule's counterpart in torch.optim.lr_scheduler
+    activations       name -> function, module and gain
+    initializers      name -> in-place initialization and the variance it should give
+    losses            name -> loss of a batch, and how many outputs it needs
+    devices           CPU, CUDA or MPS, and how many threads
+    theory            closed forms on a quadratic: limits, rates, roots, regions
+    signal_theory     closed forms for a deep network: magnitudes per layer
+    noise_theory      closed forms for noisy descent under any schedule
+    loop_theory       closed forms for the update loop: gradients by loss, forgotten gradients
+    imbalance_theory  closed forms for a rare class: shares of the gradient, precision, thresholds
 
 Layer 1
-    models          small real networks with named layers: MLP, CNN, RNN, LSTM, GRU
-    datasets        real data that ships with scikit-learn, synthetic two-dimensional sets, splits
+    models            small real networks with named layers: MLP, CNN, RNN, LSTM, GRU
+    datasets          real data that ships with scikit-learn, synthetic two-dimensional sets, splits
+    scores            how well a classifier finds the rare class, at one threshold and over all
+    imbalance         real data made imbalanced, and the techniques against it
+    loop_problems     what the update loop is shown on
 
 Layer 2
-    experiments     DescentExperiment, TrainingExperiment: everything that decides a run
-    verdicts        how a descent ended, in words
-    environment     what the labs run on: versions, devices, threads, widget packages
-    steppers        a network's weights as one flat vector that an update rule moves
-    recorder        what is measured in every step of a real run
-    descent         thousands of toy learners in one batched pass -> DescentRecord
-    training        a real run, one step at a time, changeable midway -> TrainingRecord
-    signals         forward and backward magnitudes per layer of a deep network -> SignalRecord
-    measurements    rates and shares read off a record
+    experiments       DescentExperiment, TrainingExperiment: everything that decides a run
+    verdicts          how a descent ended, in words
+    environment       what the labs run on: versions, devices, threads, widget packages
+    steppers          a network's weights as one flat vector that an update rule moves
+    recorder          what is measured in every step of a real run
+    descent           thousands of toy learners in one batched pass -> DescentRecord
+    training          a real run, one step at a time, changeable midway -> TrainingRecord
+    signals           forward and backward magnitudes per layer of a deep network -> SignalRecord
+    update_loop       the training loop one line of PyTorch at a time
+    imbalanced_runs   small networks on imbalanced data: how much of each update comes from each class
+    measurements      rates and shares read off a record
+    scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
 
 Layer 3
-    plots           draws pictures on a given matplotlib Axes; never trains
-    checks          verdicts on a learner's answer
+    plots             draws pictures on a given matplotlib Axes; never trains
+    checks            verdicts on a learner's answer
     momentum_figures  what momentum does: steps as sums, named lines, the (learning rate, momentum) plane
-    nesterov_figures  where the look-ahead gradient is taken, and where the rule is stable beside others
-    signal_figures  signals through depth, and real runs over several seeds, side by side
+    signal_figures    signals through depth, and real runs over several seeds, side by side
+    nesterov_figures  where Nesterov's gradient is taken, and where it is stable beside other rules
 
 Layer 4
-    widgets         the animated stage, controls, the live worker and one panel per instrument
+    widgets           the animated stage, controls, the live worker and one panel per instrument
 """
 
 __version__ = "0.1.0"

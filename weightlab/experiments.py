@@ -21,6 +21,7 @@ from weightlab.validate import choose, number, whole_number
 MAX_DESCENT_STEPS = 100_000
 MAX_SEED = 2**53 - 1  # what a float, and so a link text, still holds exactly
 CONSTANT = schedule("constant")
+_SYMBOLS = {"learning_rate": "η", "momentum": "μ", "weight_decay": "weight decay"}
 HE_NORMAL = InitializationSettings("he_normal")
 DTYPES = ("float32", "float64")
 _TRAINING_PARTS: Mapping[str, type] = MappingProxyType(
@@ -99,7 +100,7 @@ class DescentExperiment:
 
 def _label(optimizer: OptimizerSettings, differing: set[str]) -> str:
     named = [
-        f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        f"{_SYMBOLS.get(name, name)} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
         for name, value in optimizer.settings.items()
         if name in differing
     ]

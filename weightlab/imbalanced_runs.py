@@ -249,8 +249,11 @@ def make_training(experiments: Iterable[ImbalanceExperiment], *, evaluate_every:
         found = sorted({getattr(run, name) for run in runs})
         if len(found) > 1:
             raise ValueError(f"runs of one pass must have the same {name}, got {found}; make a pass for each")
-    data = {(run.ratio, run.seed): run.data() for run in runs}
-    splits = [data[run.ratio, run.seed] for run in runs]
+    made: dict[tuple[float, int], Imbalanced] = {}
+    for run in runs:
+        if (run.ratio, run.seed) not in made:  # reading the data costs more than training on them
+            made[run.ratio, run.seed] = run.data()
+    splits = [made[run.ratio, run.seed] for run in runs]
     return ImbalanceTraining(
         [run.training_set(split) for run, split in zip(runs, splits, strict=True)],
         (torch.stack([split.x_test for split in splits]), torch.stack([split.y_test for split in splits])),

@@ -185,7 +185,8 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
         if reference.label:
             at = reference.points[len(reference.points) // 2]
             axes.annotate(
-                reference.label, at, fontsize=7.5, xytext=(3, 3), textcoords="offset points", annotation_clip=True
+                reference.label, at, fontsize=7.5, xytext=(3, 3), textcoords="offset points", annotation_clip=True,
+                bbox={"boxstyle": "round,pad=0.15", "fc": "w", "ec": "none", "alpha": 0.8}, zorder=6,
             )
     for name, x, y in picture.chosen:
         if name == view.name:

@@ -76,9 +76,7 @@ class LoopExperiment:
         checked: dict[str, Any] = {
             "loss": choose(f"loss of {self.problem!r}", self.loss or next(iter(problem.losses)), problem.losses),
             "learning_rate": number("learning_rate", self.learning_rate, 0, 1e6),
-            "momentum": number(
-                "momentum", self.momentum, 0, 1, open_high=True, why="at 1 or more the buffer never decays"
-            ),
+            "momentum": number("momentum", self.momentum, 0, 1, why="beyond 1 the buffer grows by itself"),
             "order": _checked_order(self.order),
             "seed": whole_number("seed", self.seed, 0, 10**6),
         }

@@ -20,6 +20,7 @@ from weightlab.widgets.panel import Row, row, verdict
 
 RUNS = 200  # whose mean is drawn
 SETTLED = 50  # last steps over which the reading averages
+SOLID = (0, 12, 18, 6)  # colours whose curves are solid: theory's dashes must show on top of them
 
 
 @dataclass(frozen=True)
@@ -84,27 +85,26 @@ def schedule_picture(experiment: ScheduleExperiment, record: Mapping[str, Schedu
     references = _minima(experiment)
     for i, (rule, one) in enumerate(zip(experiment.rules, runs, strict=True)):
         name = "one run" if alone else f"{rule.label}: path of one run, loss of all"
-        table.add("plane", "path", name, one.weights[:, experiment.seed].numpy(), colour=i)
+        table.add("plane", "path", name, one.weights[:, experiment.seed].numpy(), colour=SOLID[i % len(SOLID)])
         if alone:
-            table.add("loss", "curve", name, one.losses[:, experiment.seed].numpy(), colour=0)
-        table.add(
-            "loss", "curve", f"mean of {RUNS} runs" if alone else name, one.mean_losses.numpy(), colour=i + alone
-        )
+            table.add("loss", "curve", name, one.losses[:, experiment.seed].numpy(), colour=SOLID[0])
+        mean = f"mean of {RUNS} runs" if alone else name
+        table.add("loss", "curve", mean, one.mean_losses.numpy(), colour=SOLID[(i + 2 * alone) % len(SOLID)])
         expected = expectation(experiment, rule, one)
         if expected is not None:
             table.add("loss", "curve", "theory: mean of all runs", expected.numpy(), colour=5, dashed=True)
         if i == 0 or experiment.schedule.needs_losses:
             rates = one.learning_rates[:, experiment.seed]
             both = torch.cat([rates, rates[-1:]]).numpy()
-            table.add("rate", "curve", "learning rate" if i == 0 else f"rate of {rule.label}", both, colour=2 + i)
+            table.add("rate", "curve", "learning rate" if i == 0 else f"rate of {rule.label}", both, colour=(6, 7)[min(i, 1)])
         level = floor(experiment, rule)
-        if level and not any(np.isclose(level, known.points[0, 1]) for known in references if known.view == "loss"):
-            label = f"floor of a constant η: {level:.3g}"
-            references.append(_level("loss", "theory: noise floor", level, steps, label))
+        known = [reference.points[0, 1] for reference in references if reference.view == "loss"]
+        if level and np.isfinite(level) and not np.isclose(known, level).any():
+            references.append(_level("loss", "theory: noise floor of a constant η", level, steps, ""))
     highest = max(float(one.learning_rates.max()) for one in runs)
     edge = limit(experiment, experiment.rules[-1])
     if edge is not None and highest > edge / 2:
-        references.append(_level("rate", "theory: limit", edge, steps, f"a constant η diverges beyond {edge:.3g}"))
+        references.append(_level("rate", "theory: limit of a constant η", edge, steps, f"diverges beyond {edge:.3g}"))
         highest = max(highest, edge)
     (x0, x1), (y0, y1) = experiment.bowl.bounds
     views = (
@@ -126,7 +126,8 @@ def schedule_picture(experiment: ScheduleExperiment, record: Mapping[str, Schedu
 
 
 def _level(view: str, name: str, level: float, steps: int, label: str) -> Reference:
-    return Reference(view, "line", name, np.array([[0.0, level], [steps, level]]), label)
+    across = np.array([0.0, 0.4, 0.6, 1.0]) * steps  # the label is written by an inner point
+    return Reference(view, "line", name, np.stack([across, np.full(4, level)], axis=1), label)
 
 
 def _minima(experiment: ScheduleExperiment) -> list[Reference]:
@@ -152,35 +153,44 @@ def schedule_reading(experiment: ScheduleExperiment, record: Mapping[str, Schedu
     """Theory beside measurement: the loss at the end, the floor, what a move has left, and what it means."""
     rows = []
     for rule, runs in zip(experiment.rules, record.values(), strict=True):
-        expected, (found, error) = expectation(experiment, rule, runs), runs.settled(SETTLED)
-        said = "each run's losses decide" if expected is None else f"{float(expected[-SETTLED:].mean()):.3g}"
-        if not np.isfinite(found):
-            rows.append(row(f"{rule.label}: loss, last {SETTLED} steps", said, "diverged"))
-            continue
-        rows.append(row(f"{rule.label}: loss, last {SETTLED} steps", said, f"{found:.3g} ± {error:.1g}"))
+        name = f"{rule.label}: mean" if len(record) > 1 else "mean"
+        last = min(SETTLED, runs.steps)
+        expected, (found, error) = expectation(experiment, rule, runs), runs.settled(last)
+        said = "–" if expected is None else f"{float(expected[-last:].mean()):.3g}"
+        measured = f"{found:.3g} ± {_rounded(error)}" if np.isfinite(found) else "diverged"
+        rows.append(row(f"{name} loss, last {last} steps", said, measured))
         move = experiment.move
-        if move is not None:
-            errors = runs.mean_errors[move.step :, 0]
-            left = noise_theory.distance_left(runs.learning_rates[move.step :, experiment.seed], 1.0)[-1]
+        if move is not None and np.isfinite(found):
+            errors, rates = runs.mean_errors[move.step :, 0], runs.learning_rates[move.step :, experiment.seed]
             plain = rule.rule == "gradient_descent" and not experiment.schedule.needs_losses
-            rows.append(row("left of the move along w₁", f"{float(left):.0%}" if plain else "",
-                            f"{abs(float(errors[-1] / errors[0])):.0%}"))
+            left = f"{float(noise_theory.distance_left(rates, 1.0)[-1]):.0%}" if plain else "–"
+            rows.append(row("left of the move along w₁", left, f"{abs(float(errors[-1] / errors[0])):.0%}"))
+    level = floor(experiment, experiment.rules[-1])
+    if level is not None and np.isfinite(level):
+        rows.append(row("noise floor of a constant η", f"{level:.3g}", ""))
     return [*rows, verdict(_verdict(experiment, record))]
+
+
+def _rounded(error: float) -> str:
+    """One significant digit, never as a power of ten."""
+    return f"{float(f'{error:.1g}'):g}"
 
 
 def _verdict(experiment: ScheduleExperiment, record: Mapping[str, ScheduledRuns]) -> str:
     rule, runs = experiment.rules[-1], list(record.values())[-1]
+    highest, edge, level = float(runs.learning_rates.max()), limit(experiment, rule), floor(experiment, rule)
+    reason = "" if edge is None else f": η reaches {highest:.3g}, and a constant rate must stay below {edge:.3g}"
     lost = int(torch.isnan(runs.losses[-1]).sum())
     if lost:
-        highest, edge = float(runs.learning_rates.max()), limit(experiment, rule)
-        reason = "" if edge is None else f": η reaches {highest:.3g}, a constant rate must stay below {edge:.3g}"
         return f"{lost} of {RUNS} runs diverged{reason}."
-    level, (found, _) = floor(experiment, rule), runs.settled(SETTLED)
+    found, _ = runs.settled(min(SETTLED, runs.steps))
+    if level is not None and not np.isfinite(level):
+        return f"The mean loss over the last steps is {found:.3g}{reason}."
     if not level:
-        return f"Mean loss {found:.3g} over the last {SETTLED} steps; there is no noise floor."
+        return f"The mean loss over the last steps is {found:.3g}; there is no noise floor to reach."
     share = found / level
     if share > 1.25:
-        return f"{rule.label} ends at {share:.3g} times the floor of the constant rate: it has not arrived."
+        return f"{rule.label} ends {share:.3g} times above the noise floor: it has not arrived."
     if share > 0.8:
         return f"{rule.label} ends on the noise floor of its constant rate."
-    return f"{rule.label} ends at {share:.2g} of the constant rate's noise floor."
+    return f"{rule.label} ends at {share:.2g} of the noise floor of its constant rate."

@@ -123,7 +123,7 @@ function buildReading(rows) {
   const cell = (tag, text) => make(tag, { text });
   const theory = rows.some((row) => row.theory); // without any, no column for it
   return make("table", { class: "wl-reading" },
-    make("thead", {}, make("tr", {}, ...(theory ? ["", "theory", "measured"] : ["", "measured"]).map((t) => cell("th", t)))),
+    rows.every((row) => row.verdict) ? null : make("thead", {}, make("tr", {}, ...(theory ? ["", "theory", "measured"] : ["", "measured"]).map((t) => cell("th", t)))),
     make("tbody", {}, ...rows.map((row) => make("tr", { class: row.verdict ? "wl-verdict" : "" },
       ...(row.verdict
         ? [make("td", { colspan: 3 }, make("span", { text: row.verdict }))]

@@ -1,5 +1,15 @@
 // Draws one view: axes on the still canvas, series on the moving one.
 
+// Whole decades. A run that spans too many keeps its start in sight: what explodes leaves at the top, what is
+// negligible at the bottom.
+function logLimits(lo, hi, starts) {
+  const low = Math.floor(Math.log10(Math.max(lo, 1e-37)) + 1e-6);
+  const high = Math.max(Math.ceil(Math.log10(hi) - 1e-6), low + 1);
+  if (high - low <= 18 || !starts.length) return [Math.pow(10, Math.max(low, high - 18)), Math.pow(10, high)];
+  const first = Math.round(Math.log10(Math.max(...starts)));
+  return [Math.pow(10, Math.max(low, first - 14)), Math.pow(10, Math.min(high, first + 6))];
+}
+
 function axisLimits(axis, columns, table, fixedSpan, extra) {
   if (axis.limits) return axis.limits;
   if (fixedSpan) return fixedSpan;
@@ -16,12 +26,7 @@ function axisLimits(axis, columns, table, fixedSpan, extra) {
   if (table.rows) for (const c of columns) take(table.get(table.rows - 1, c));
   extra.forEach(take);
   if (lo === Infinity) return log ? [0.1, 10] : [0, 1];
-  if (log) {
-    const floor = Math.floor(Math.log10(Math.max(lo, 1e-30)) + 1e-6);
-    const top = Math.ceil(Math.log10(hi) - 1e-6);
-    const high = Math.max(top, floor + 1);
-    return [Math.pow(10, Math.max(floor, high - 18)), Math.pow(10, high)];
-  }
+  if (log) return logLimits(lo, hi, columns.map((c) => table.get(0, c)).filter((v) => Number.isFinite(v) && v > 0));
   const pad = (hi - lo || Math.abs(hi) || 1) * 0.08;
   const step = linearTicks(lo - pad, hi + pad, 4);
   const unit = step.length > 1 ? step[1].value - step[0].value : pad;

@@ -1,0 +1,288 @@
+"""Two diseases of gradients, each in a deep and in a recurrent network, and what each cure does about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from weightlab.datasets import Dataset
+from weightlab.experiments import TrainingExperiment
+from weightlab.initializers import InitializationSettings, initialization
+from weightlab.models import MODELS, RecurrentNetwork, model
+from weightlab.time_gradients import open_keep_gates, time_gradients
+from weightlab.training import Training
+from weightlab.update_rules import optimizer
+from weightlab.validate import choose, number, whole_number
+
+PROBE = 64  # training examples on which gradients over time are measured
+CLIP_NORM, CLIP_VALUE, KEEP_BIAS, L1, L2 = 1.0, 0.01, 3.0, 1e-3, 0.1
+
+
+@dataclass(frozen=True)
+class Disease:
+    """A network whose gradients vanish or explode, and the values that its own cures take.
+
+    start: the bad initialization; better_start, better_activation: what the cures of these names choose instead.
+    """
+
+    name: str
+    label: str
+    network: Mapping[str, str | int]
+    start: InitializationSettings
+    better_start: InitializationSettings
+    better_activation: str
+    updates: int
+
+    @property
+    def recurrent(self) -> bool:
+        return self.network["name"] == "rnn"
+
+    def experiment(self, data: Dataset, seed: int = 0) -> TrainingExperiment:
+        """The untreated run: plain gradient descent at η = 0.1."""
+        settings = dict(self.network)
+        return TrainingExperiment(
+            model(str(settings.pop("name")), **settings),
+            data,
+            optimizer("gradient_descent", learning_rate=0.1),
+            self.start,
+            steps=self.updates,
+            seed=seed,
+            batch_size=16 if self.recurrent else 64,
+            dtype="float64",
+            validate_every=self.updates,
+        )
+
+
+_DEEP = MappingProxyType({"name": "mlp", "depth": 8, "width": 32})
+_RECURRENT = MappingProxyType({"name": "rnn", "depth": 1, "width": 32, "reading": "pixels", "activation": "tanh"})
+_LEVEL = initialization("orthogonal", gain=1.3)
+
+DISEASES: Mapping[str, Disease] = MappingProxyType(
+    {
+        disease.name: disease
+        for disease in (
+            Disease(
+                "deep_vanishing",
+                "deep, vanishing",
+                {**_DEEP, "activation": "sigmoid"},
+                initialization("xavier_normal"),
+                initialization("xavier_normal", gain=6.0),
+                "tanh",
+                100,
+            ),
+            Disease(
+                "deep_exploding",
+                "deep, exploding",
+                {**_DEEP, "activation": "relu"},
+                initialization("normal", std=0.5),
+                initialization("he_normal"),
+                "tanh",
+                100,
+            ),
+            Disease(
+                "recurrent_vanishing",
+                "recurrent, vanishing",
+                _RECURRENT,
+                initialization("pytorch_default"),
+                _LEVEL,
+                "relu",
+                5,
+            ),
+            Disease(
+                "recurrent_exploding",
+                "recurrent, exploding",
+                _RECURRENT,
+                initialization("orthogonal", gain=2.0),
+                _LEVEL,
+                "relu",
+                5,
+            ),
+        )
+    }
+)
+
+
+@dataclass(frozen=True)
+class Cure:
+    """One change to a run. `needs` names the setting that a network must have for it."""
+
+    name: str
+    label: str
+    change: Callable[[TrainingExperiment, Disease], TrainingExperiment]
+    needs: str = ""
+    keep_bias: float = 0.0
+
+    def fits(self, disease: Disease) -> bool:
+        """Whether the network of `disease` can be treated so."""
+        gated = self.needs == "gates"
+        return disease.recurrent if gated else self.needs in ("", *MODELS[str(disease.network["name"])].settings)
+
+
+def _switch(name: str) -> Callable[[TrainingExperiment, Disease], TrainingExperiment]:
+    return lambda run, disease: run.replace(model=run.model.replace(**{name: True}))
+
+
+def _gated(kind: str) -> Callable[[TrainingExperiment, Disease], TrainingExperiment]:
+    return lambda run, disease: run.replace(model=model(kind, depth=1, width=run.model.width, reading="pixels"))
+
+
+def _slower(run: TrainingExperiment, disease: Disease) -> TrainingExperiment:
+    return run.replace(optimizer=run.optimizer.replace(learning_rate=run.optimizer.learning_rate / 1000))
+
+
+def _other_activation(run: TrainingExperiment, disease: Disease) -> TrainingExperiment:
+    return run.replace(model=run.model.replace(activation=disease.better_activation))
+
+
+CURES: Mapping[str, Cure] = MappingProxyType(
+    {
+        cure.name: cure
+        for cure in (
+            Cure("none", "untreated", lambda run, disease: run),
+            Cure("clip_norm", f"clip norm at {CLIP_NORM:g}", lambda run, disease: run.replace(clip_norm=CLIP_NORM)),
+            Cure("clip_value", f"clip value {CLIP_VALUE:g}", lambda run, disease: run.replace(clip_value=CLIP_VALUE)),
+            Cure(
+                "initialization",
+                "initialization",
+                lambda run, disease: run.replace(initialization=disease.better_start),
+            ),
+            Cure("activation", "activation", _other_activation),
+            Cure("batch_norm", "batch norm", _switch("batch_norm"), "batch_norm"),
+            Cure("residual", "residual", _switch("residual"), "residual"),
+            Cure("lstm", "LSTM", _gated("lstm"), "gates"),
+            Cure("gru", "GRU", _gated("gru"), "gates"),
+            Cure("open_lstm", f"LSTM, keep {KEEP_BIAS:g}", _gated("lstm"), "gates", KEEP_BIAS),
+            Cure("open_gru", f"GRU, keep {KEEP_BIAS:g}", _gated("gru"), "gates", KEEP_BIAS),
+            Cure("slower", "η / 1000", _slower),
+            Cure("l1", f"L1 {L1:g}", lambda run, disease: run.replace(l1=L1)),
+            Cure("l2", f"L2 {L2:g}", lambda run, disease: run.replace(l2=L2)),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Treatment:
+    """One cure of one disease, measured for several seeds, float64.
+
+    start, after: (seed, place) norm of the gradient before the first update and after the last one: of each layer's
+                  weights, or with respect to the state at each time step; NaN after a divergence
+    update:       (seed,)       |Δw|/η of the first update over all layers' weights: what it used, penalized and clipped
+    right:        (seed,)       validation accuracy after the last update, NaN after a divergence
+    messages:     one sentence a seed on how its run ended
+    """
+
+    disease: Disease
+    cure: Cure
+    start: Tensor
+    after: Tensor
+    update: Tensor
+    right: Tensor
+    messages: tuple[str, ...]
+
+    @property
+    def diverged(self) -> int:
+        """In how many seeds the run diverged."""
+        return int(self.right.isnan().sum())
+
+    @property
+    def first(self) -> Tensor:
+        """The gradient that reaches layer 1, or time step 1, before any update, (seed,)."""
+        return self.start[:, 0]
+
+
+def treat(disease_name: str, cure_name: str, data: Dataset, *, seeds: int = 5, updates: int | None = None) -> Treatment:
+    """Train the network of DISEASES[disease_name] under CURES[cure_name], once for each seed 0, 1, ...
+
+    updates: by default the disease's. Raises ValueError where the network has no place for the cure.
+    """
+    disease = DISEASES[choose("disease", disease_name, DISEASES)]
+    cure = CURES[choose("cure", cure_name, CURES)]
+    if not cure.fits(disease):
+        known = ", ".join(repr(one.name) for one in CURES.values() if one.fits(disease))
+        raise ValueError(f"cure {cure.name!r} does not fit {disease.label!r}: its network has no such part; try {known}")
+    seeds = whole_number("seeds", seeds, 1, 1000)
+    steps = disease.updates if updates is None else whole_number("updates", updates, 1, 100_000)
+    rows = []
+    for seed in range(seeds):
+        run = cure.change(disease.experiment(data, seed), disease).replace(steps=steps, validate_every=steps)
+        rows.append(_one_run(run, cure))
+    start, after, update, right, messages = zip(*rows, strict=True)
+    return Treatment(
+        disease, cure, torch.stack(start), torch.stack(after), torch.tensor(update), torch.tensor(right), messages
+    )
+
+
+def _one_run(run: TrainingExperiment, cure: Cure) -> tuple[Tensor, Tensor, float, float, str]:
+    training = Training(run)
+    network, probe = training.network, (run.dataset.x_train[:PROBE], run.dataset.y_train[:PROBE])
+    recurrent = isinstance(network, RecurrentNetwork)
+    if recurrent:
+        open_keep_gates(network, cure.keep_bias)
+        start = time_gradients(network, *probe)[0][0]
+    for _ in training:
+        pass
+    record = training.record()
+    diverged = record.status.kind == "diverged"
+    if not recurrent:
+        start, after = record.gradient_norms[0], record.gradient_norms[-1]
+    elif not diverged:
+        after = time_gradients(network, *probe)[0][0]
+    sizes = record.update_ratios[0] * record.weight_norms[0] / record.learning_rates[0]
+    return (
+        start,
+        torch.full_like(start, torch.nan) if diverged else after,
+        float(torch.linalg.vector_norm(sizes)),
+        torch.nan if diverged else float(record.validation_accuracies[-1]),
+        record.status.message,
+    )
+
+
+def treat_all(disease_name: str, data: Dataset, *, seeds: int = 5) -> dict[str, Treatment]:
+    """Every cure that fits the disease's network, by name, "none" first."""
+    disease = DISEASES[choose("disease", disease_name, DISEASES)]
+    return {cure.name: treat(disease_name, cure.name, data, seeds=seeds) for cure in CURES.values() if cure.fits(disease)}
+
+
+def cures_table(treatments: Mapping[str, Treatment]) -> str:
+    """One line a cure: gradient at the first layer or time step, size of the first update, afterwards, share right.
+
+    Magnitudes are geometric means over the seeds; ×÷ is the factor of one standard deviation of the logarithm.
+    """
+    disease = next(iter(treatments.values())).disease
+    place = "time step 1" if disease.recurrent else "layer 1"
+    head = f"{disease.label:22}{'|g| at ' + place:>20}{'first |Δw|/η':>15}{'|g| later':>12}"
+    lines = [head if disease.recurrent else f"{head}{'right':>8}"]
+    for treatment in treatments.values():
+        middle, spread = logarithmic_mean(treatment.first)
+        start = f"{middle:.1e} ×÷ {spread:.2g}"
+        line = f"{treatment.cure.label:22}{start:>20}{logarithmic_mean(treatment.update)[0]:>15.1e}"
+        if treatment.diverged:
+            line += f"   diverged in {treatment.diverged} of {len(treatment.right)}"
+        else:
+            line += f"{logarithmic_mean(treatment.after[:, 0])[0]:>12.1e}"
+            line += "" if disease.recurrent else f"{float(treatment.right.mean()):>8.0%}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def logarithmic_mean(values: Tensor) -> tuple[float, float]:
+    """Geometric mean and the factor of one standard deviation of the logarithm; (0, 1) where a value is zero."""
+    if bool((values <= 0).any()):
+        return 0.0, 1.0
+    logs = values.double().log()
+    return float(logs.mean().exp()), float(logs.std(correction=0).exp())
+
+
+def helps(treatment: Treatment, untreated: Treatment, healthy: Sequence[float] = (0.01, 10.0)) -> str:
+    """"yes" if the gradient at the first place is inside `healthy` from the first update on, "bounds the update" if only
+    the update is, "no" otherwise; judged by geometric means over the seeds."""
+    low, high = (number("healthy", bound, 0) for bound in healthy)
+    if low <= logarithmic_mean(treatment.first)[0] <= high:
+        return "yes"
+    bounded = logarithmic_mean(treatment.update)[0] <= high < logarithmic_mean(untreated.update)[0]
+    return "bounds the update" if bounded else "no"
