@@ -306,7 +306,7 @@ def test_experiments_compare_hash_and_follow_their_landscapes_start() -> None:
 def test_labels_tell_learners_of_one_rule_apart() -> None:
     twins = (optimizer("momentum", momentum=0.5), optimizer("momentum"), optimizer("adam"))
     labels = DescentExperiment(landscape("quadratic"), twins).labels
-    assert labels == ("Momentum (momentum 0.5)", "Momentum (momentum 0.9)", "Adam")
+    assert labels == ("Momentum (μ = 0.5)", "Momentum (μ = 0.9)", "Adam")
 
 
 @settings(max_examples=25, deadline=None)

@@ -80,7 +80,7 @@ def test_every_landscape_can_be_chosen_on_the_panel(name: str) -> None:
     assert panel.values["landscape"] == name and not panel.notice
     assert panel.experiment.landscape.name == name
     assert panel.experiment.start == panel.experiment.landscape.start
-    assert name.split("_")[-1] in panel.picture["summary"].lower() or panel.picture["summary"]
+    assert LANDSCAPES[name].label in panel.summary
 
 
 @pytest.mark.parametrize("rule", UPDATE_RULES)
@@ -265,6 +265,13 @@ def test_start_runs_in_one_thread_and_stop_ends_it() -> None:
     done = panel._training.steps_done  # type: ignore[union-attr]
     time.sleep(0.1)
     assert panel._training.steps_done == done  # type: ignore[union-attr]
+
+
+def test_the_text_summary_follows_the_run() -> None:
+    panel = TrainingPanel(steps=30, **SMALL)
+    assert panel.summary.startswith("After 0 updates")
+    say(panel, type="command", name="start", seq=1)
+    assert panel.transport["state"] == "finished" and panel.summary.startswith("After 29 updates")
 
 
 def test_a_setting_acts_on_the_run_that_is_going_on() -> None:

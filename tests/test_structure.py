@@ -1,8 +1,12 @@
-"""The layer table, held by reading every file's imports: a file imports from the rows above its own only."""
+"""The layer table, held by reading every file's imports: a module imports from modules above it in the list only.
+
+The list is the docstring of weightlab/__init__.py, then that of weightlab/widgets/__init__.py, top to bottom.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,30 +16,24 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "weightlab"
 
-# One row a line. Within layer 0, 2 and 4 a few files stand on others of their layer: they get a later row.
-ROWS: tuple[tuple[str, ...], ...] = (
-    # 0: torch, numpy and the standard library only
-    ("validate", "pictures", "records"),
-    ("own_function", "update_rules", "schedules", "activations", "initializers", "losses", "devices"),
-    ("theory", "signal_theory", "noise_theory", "loop_theory", "imbalance_theory", "torch_schedulers"),
-    ("landscapes",),
-    # 1
-    ("models", "datasets", "scores"),
-    ("imbalance", "loop_problems"),
-    # 2
-    ("experiments", "steppers", "verdicts", "environment"),
-    ("recorder",),
-    ("descent", "training", "signals", "update_loop", "imbalanced_runs", "surfaces", "export"),
-    ("measurements", "scheduled_runs"),
-    # 3
-    ("plots", "checks"),
-    ("momentum_figures", "signal_figures", "nesterov_figures"),
-    # 4
-    ("widgets", "widgets.controls", "widgets.live", "widgets.stage", "widgets.settings_map", "widgets.film"),
-    ("widgets.panel", "widgets.training_settings", "widgets.schedule_scene"),
-)
-RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-LAYER_0 = {name for row in ROWS[:4] for name in row}
+
+def listed(path: Path) -> dict[str, str]:
+    """Module -> the heading above it ("Layer 0, …"), in the order of the list in a file's docstring."""
+    found: dict[str, str] = {}
+    heading = ""
+    for line in (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines():
+        entry = re.match(r"    ([a-z_0-9]+)  *\S", line)
+        if entry:
+            found[entry.group(1)] = heading
+        elif line:
+            heading = line
+    return found
+
+
+LAYERS = listed(PACKAGE / "__init__.py")
+WIDGETS = [f"widgets.{name}" for name in listed(PACKAGE / "widgets" / "__init__.py")]
+RANK = {name: rank for rank, name in enumerate([*LAYERS, *WIDGETS])}
+LAYER_0 = {name for name, heading in LAYERS.items() if heading.startswith("Layer 0")}
 THEORY = {name for name in LAYER_0 if name.endswith("theory")}
 # Third-party packages (import names) and the only files that may use them; torch and numpy may be used everywhere.
 HOMES: dict[str, tuple[str, ...]] = {
@@ -63,11 +61,6 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def rank(name: str) -> int:
-    """Row of a module; every widgets/*_panel.py stands on the last row."""
-    return len(ROWS) if name.startswith("widgets.") and name.endswith("_panel") else RANK[name]
-
-
 def imported(path: Path) -> Iterator[tuple[str, int]]:
     """(dotted module, line) of every import in a file, those inside functions and TYPE_CHECKING blocks too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
@@ -89,19 +82,24 @@ def own_imports(name: str) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_file_imports_from_lower_rows_only(name: str) -> None:
-    assert name in RANK or name.endswith("_panel"), f"{name} is in no row: add it to ROWS in tests/test_structure.py"
-    wrong = [f"line {line}: weightlab.{source}" for source, line in own_imports(name) if rank(source) >= rank(name)]
-    assert not wrong, f"weightlab.{name} imports from its own row or a higher one: {wrong}"
+def test_a_module_imports_from_modules_above_it_only(name: str) -> None:
+    where = "weightlab/widgets/__init__.py" if name.startswith("widgets.") else "weightlab/__init__.py"
+    assert name in RANK, f"{name} is not in the list: add it to the docstring of {where}"
+    wrong = [f"line {line}: {source}" for source, line in own_imports(name) if RANK.get(source, -1) >= RANK[name]]
+    assert not wrong, f"weightlab.{name} imports from itself or from modules below it in the list: {wrong}"
 
 
-@pytest.mark.parametrize("name", sorted(LAYER_0 & MODULES.keys()))
+def test_the_list_names_no_module_that_is_gone() -> None:
+    assert RANK.keys() <= MODULES.keys()
+
+
+@pytest.mark.parametrize("name", sorted(LAYER_0))
 def test_layer_0_needs_torch_numpy_and_the_standard_library_only(name: str) -> None:
     roots = {source.split(".")[0] for source, _ in imported(MODULES[name])}
     assert roots <= {"torch", "numpy", "weightlab"} | sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("name", sorted(MODULES.keys() & THEORY))
+@pytest.mark.parametrize("name", sorted(THEORY))
 def test_theory_knows_neither_rules_nor_runs(name: str) -> None:
     assert {source for source, _ in own_imports(name)} <= {"validate"}
 
@@ -114,19 +112,13 @@ def test_a_library_is_used_only_where_it_belongs(name: str) -> None:
         assert source != "matplotlib.pyplot", f"{name}:{line}: pyplot leaks figures into running cells; use Figure"
 
 
-def test_the_table_reads_as_it_is_meant() -> None:
-    """The checks above would pass on nothing if imports were misread: one import of each form must be seen."""
-    assert ("validate" in RANK) and rank("widgets.descent_panel") > rank("widgets.panel") > rank("plots")
-    sources = {source for source, _ in own_imports("models")}
-    assert {"activations", "initializers", "validate"} <= sources
+def test_the_list_and_the_imports_are_read_as_they_are_meant() -> None:
+    """The checks above would pass on nothing if either were misread."""
+    assert list(LAYERS)[0] == "validate" and LAYERS["widgets"].startswith("Layer 4")
+    assert len({heading[:7] for heading in LAYERS.values()}) == 5
+    assert RANK["widgets.descent_panel"] > RANK["widgets.panel"] > RANK["plots"] > RANK["training"] > RANK["theory"]
+    assert {"activations", "initializers", "validate"} <= {source for source, _ in own_imports("models")}
     assert "torch" in {source for source, _ in imported(MODULES["theory"])}
-
-
-def test_the_module_map_names_every_module() -> None:
-    text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
-    documented = {line.split()[0] for line in text.splitlines() if line.startswith("    ") and line.split()}
-    top = {name for name in MODULES if "." not in name}
-    assert top <= documented, f"weightlab/__init__.py does not name {sorted(top - documented)}"
 
 
 def test_importing_the_package_does_nothing_heavy() -> None:

@@ -1,8 +1,8 @@
 """weightlab: how a neural network's weights are updated, as experiments that one can see, predict and steer.
 
 Four nouns in one direction: controls make an Experiment (frozen), a run turns it into a Record (tensors), a picture
-draws the Record; Theory is computed without the run, so that it can disagree. A file imports from lower layers only
-(tests/test_structure.py reads the imports and holds this table). Import from the module that has the name:
+draws the Record; Theory is computed without the run, so that it can disagree. A module imports from modules above it
+in this list only (tests/test_structure.py reads the list and the imports). Import from the module that has the name:
 `from weightlab.update_rules import optimizer`.
 
 Layer 0, needs torch and numpy only
@@ -42,6 +42,8 @@ Layer 2
     signals           forward and backward magnitudes per layer of a deep network -> SignalRecord
     update_loop       the training loop one line of PyTorch at a time
     imbalanced_runs   small networks on imbalanced data: how much of each update comes from each class
+    loop_measurements what the update loop's habits cost or save, measured on the digits
+    time_gradients    backpropagation through time: the gradient at every time step
     measurements      rates and shares read off a record
     scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
@@ -16,10 +16,12 @@ from weightlab.models import MODELS, RecurrentNetwork, model
 from weightlab.time_gradients import open_keep_gates, time_gradients
 from weightlab.training import Training
 from weightlab.update_rules import optimizer
-from weightlab.validate import choose, number, whole_number
+from weightlab.validate import choose, whole_number
 
 PROBE = 64  # training examples on which gradients over time are measured
 CLIP_NORM, CLIP_VALUE, KEEP_BIAS, L1, L2 = 1.0, 0.01, 3.0, 1e-3, 0.1
+HEALTHY = (1e-3, 30.0)  # gradient norms at the first layer or time step; near the output they are 0.05 to 0.7
+WORSE = 3.0  # a factor beyond the spread over seeds of the deep networks
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,8 @@ def treat(disease_name: str, cure_name: str, data: Dataset, *, seeds: int = 5, u
         raise ValueError(f"cure {cure.name!r} does not fit {disease.label!r}: its network has no such part; try {known}")
     seeds = whole_number("seeds", seeds, 1, 1000)
     steps = disease.updates if updates is None else whole_number("updates", updates, 1, 100_000)
+    if disease.recurrent:  # reading all validation digits pixel by pixel would take longer than the updates
+        data = replace(data, x_validation=data.x_validation[:PROBE], y_validation=data.y_validation[:PROBE])
     rows = []
     for seed in range(seeds):
         run = cure.change(disease.experiment(data, seed), disease).replace(steps=steps, validate_every=steps)
@@ -249,40 +253,55 @@ def treat_all(disease_name: str, data: Dataset, *, seeds: int = 5) -> dict[str, 
 
 
 def cures_table(treatments: Mapping[str, Treatment]) -> str:
-    """One line a cure: gradient at the first layer or time step, size of the first update, afterwards, share right.
+    """One line a cure: gradient at the first layer or time step, size of the first update, afterwards, what it does.
 
     Magnitudes are geometric means over the seeds; ×÷ is the factor of one standard deviation of the logarithm.
+    "later" leaves out seeds that diverged.
     """
-    disease = next(iter(treatments.values())).disease
-    place = "time step 1" if disease.recurrent else "layer 1"
-    head = f"{disease.label:22}{'|g| at ' + place:>20}{'first |Δw|/η':>15}{'|g| later':>12}"
-    lines = [head if disease.recurrent else f"{head}{'right':>8}"]
-    for treatment in treatments.values():
-        middle, spread = logarithmic_mean(treatment.first)
-        start = f"{middle:.1e} ×÷ {spread:.2g}"
-        line = f"{treatment.cure.label:22}{start:>20}{logarithmic_mean(treatment.update)[0]:>15.1e}"
-        if treatment.diverged:
-            line += f"   diverged in {treatment.diverged} of {len(treatment.right)}"
-        else:
-            line += f"{logarithmic_mean(treatment.after[:, 0])[0]:>12.1e}"
-            line += "" if disease.recurrent else f"{float(treatment.right.mean()):>8.0%}"
-        lines.append(line)
+    untreated = treatments["none"]
+    deep = not untreated.disease.recurrent
+    place = "layer 1" if deep else "time step 1"
+    lines = [
+        f"{untreated.disease.label:20}{'|g| at ' + place:>19}{'|Δw|/η':>9}{'|g| later':>11}"
+        f"{'  right' if deep else '':7}  verdict"
+    ]
+    for one in treatments.values():
+        middle, spread = logarithmic_mean(one.first)
+        later = "–" if one.diverged == len(one.right) else f"{logarithmic_mean(one.after[:, 0])[0]:.1e}"
+        share = "" if not deep else "–" if one.diverged else f"{float(one.right.mean()):.0%}"
+        lines.append(
+            f"{one.cure.label:20}{f'{middle:.1e} ×÷ {spread:.2g}':>19}{logarithmic_mean(one.update)[0]:>9.1e}"
+            f"{later:>11}{share:>7}  {verdict(one, untreated)}"
+        )
     return "\n".join(lines)
 
 
 def logarithmic_mean(values: Tensor) -> tuple[float, float]:
-    """Geometric mean and the factor of one standard deviation of the logarithm; (0, 1) where a value is zero."""
-    if bool((values <= 0).any()):
+    """Geometric mean and the factor of one standard deviation of the logarithm, without NaN; (0, 1) with a zero."""
+    known = values[~values.isnan()].double()
+    if len(known) == 0 or bool((known <= 0).any()):
         return 0.0, 1.0
-    logs = values.double().log()
+    logs = known.log()
     return float(logs.mean().exp()), float(logs.std(correction=0).exp())
 
 
-def helps(treatment: Treatment, untreated: Treatment, healthy: Sequence[float] = (0.01, 10.0)) -> str:
-    """"yes" if the gradient at the first place is inside `healthy` from the first update on, "bounds the update" if only
-    the update is, "no" otherwise; judged by geometric means over the seeds."""
-    low, high = (number("healthy", bound, 0) for bound in healthy)
-    if low <= logarithmic_mean(treatment.first)[0] <= high:
-        return "yes"
-    bounded = logarithmic_mean(treatment.update)[0] <= high < logarithmic_mean(untreated.update)[0]
-    return "bounds the update" if bounded else "no"
+def verdict(treatment: Treatment, untreated: Treatment) -> str:
+    """What the cure did for the gradient, by geometric means over the seeds and the bounds of HEALTHY."""
+    low, high = HEALTHY
+    first, before = logarithmic_mean(treatment.first)[0], logarithmic_mean(untreated.first)[0]
+    vanishing = before < low
+    if treatment is untreated:
+        ending = f", {treatment.diverged} of {len(treatment.right)} diverge" if treatment.diverged else ""
+        return ("vanishes" if vanishing else "explodes") + ending
+    if low <= first <= high:
+        return "cures"
+    if not vanishing and first < low:
+        return "vanishes instead"
+    later, without = (logarithmic_mean(one.after[:, 0])[0] for one in (treatment, untreated))
+    if (vanishing and (first < before / WORSE or later < without / WORSE)) or (not vanishing and first > before * WORSE):
+        return "makes it worse"
+    if vanishing:
+        return "helps, not enough" if first > before * WORSE else "does nothing"
+    if logarithmic_mean(treatment.update)[0] <= high:
+        return "bounds the update"
+    return "only survives it" if untreated.diverged and not treatment.diverged else "does nothing"

@@ -210,14 +210,28 @@ def _costly(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
     return TrainingSet(data.x, data.y, (common, rare))
 
 
-def _augmented(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
+def _jittered(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
+    return _augmented(data, seed, shifts=False)
+
+
+def _shifted(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
+    if data.image_shape is None:
+        raise ValueError(
+            f"only pictures can be shifted, got {data.x.shape[1]} measurements for {data.task.dataset!r}; "
+            "choose augmentation by noise"
+        )
+    return _augmented(data, seed, shifts=True)
+
+
+def _augmented(data: Imbalanced, seed: int, shifts: bool) -> TrainingSet:
+    """New copies of rare examples, noisy and perhaps shifted, until both classes have as many."""
     generator = torch.Generator().manual_seed(seed)
     members = data.x[data.y == 1]
-    chosen = members[torch.randint(len(members), (max(0, data.common - data.rare),), generator=generator)]
-    if data.image_shape is not None:
-        chosen = shifted(chosen, data.image_shape, data.background, generator)
-    chosen = chosen + NOISE * torch.randn(chosen.shape, generator=generator, dtype=chosen.dtype)
-    return TrainingSet(torch.cat([data.x, chosen]), torch.cat([data.y, data.y.new_ones(len(chosen))]))
+    copies = members[torch.randint(len(members), (max(0, data.common - data.rare),), generator=generator)]
+    if shifts and data.image_shape is not None:
+        copies = shifted(copies, data.image_shape, data.background, generator)
+    copies = copies + NOISE * torch.randn(copies.shape, generator=generator, dtype=copies.dtype)
+    return TrainingSet(torch.cat([data.x, copies]), torch.cat([data.y, data.y.new_ones(len(copies))]))
 
 
 def shifted(x: Tensor, shape: tuple[int, int, int], background: float, generator: torch.Generator) -> Tensor:
@@ -240,7 +254,8 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
             Technique("undersample", "random under-sampling", "data", "leave out common examples", _undersampled),
             Technique("oversample", "random over-sampling", "data", "repeat rare examples", _oversampled),
             Technique("smote", "SMOTE", "data", "x + u·(neighbour − x), 0 ≤ u < 1", _smote),
-            Technique("augment", "augmentation", "data", "shifted and noisy copies of rare examples", _augmented),
+            Technique("jitter", "augmentation: noise", "data", "noisy copies of rare examples", _jittered),
+            Technique("shift", "augmentation: shifts", "data", "copies moved by a pixel, noisy", _shifted),
             Technique("class_weights", "class weights", "loss", "weight n/(K·n_c)", _weighted),
             Technique("cost_matrix", "cost matrix", "loss", "weight by what a mistake costs", _costly),
         )

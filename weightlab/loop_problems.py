@@ -170,7 +170,7 @@ PROBLEMS: Mapping[str, LoopProblem] = MappingProxyType(
                 "one weight, four points",
                 MappingProxyType({"mse": LoopLoss("mean squared error", functional.mse_loss, line_gradient)}),
                 batches=2,
-                span=(-1.0, 4.0),
+                span=(-0.5, 4.2),
                 points=(((1.0, 2.0), (2.0, 3.5)), ((0.5, 1.5), (1.5, 3.5))),
             ),
             LoopProblem(

@@ -75,6 +75,26 @@ def time_gradients(network: RecurrentNetwork, x: Tensor, y: Tensor) -> tuple[Ten
     return torch.tensor(norms, dtype=torch.float64).T, torch.tensor(sizes, dtype=torch.float64).T
 
 
+def explain_in_time(network: RecurrentNetwork, x: Tensor, y: Tensor, limit: float) -> str:
+    """Where in time a recurrent network goes out of bounds on these examples: a clause that names the time step.
+
+    limit: of the hidden states' root mean square.
+    """
+    gradients, states = time_gradients(network, x, y)
+    steps = states.shape[1]
+    beyond = ~(states <= limit)  # not "states > limit": NaN is beyond it too
+    if beyond.any():
+        step = int(beyond.any(dim=0).int().argmax())
+        layer = int(beyond[:, step].int().argmax()) + 1
+        return f"the hidden state of layer {layer} passes the limit first at time step {step + 1} of {steps}"
+    sizes = gradients.nan_to_num(nan=torch.inf)
+    layer, step = divmod(int(sizes.argmax()), steps)
+    return (
+        f"the gradient is largest at time step {step + 1} of {steps} in layer {layer + 1}, "
+        f"{float(gradients[layer, step]):.2g} against {float(gradients[layer, -1]):.2g} at the last one"
+    )
+
+
 def open_keep_gates(network: RecurrentNetwork, bias: float) -> None:
     """Add `bias` to the gate that keeps the old state, in place: an LSTM's forget gate, a GRU's update gate.
 

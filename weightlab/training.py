@@ -20,10 +20,11 @@ from torch import Tensor
 from weightlab.devices import find_device, settle_threads
 from weightlab.experiments import TrainingExperiment
 from weightlab.losses import LOSSES
-from weightlab.models import initialize
-from weightlab.recorder import Culprit, Recorder, explain
+from weightlab.models import RecurrentNetwork, initialize
+from weightlab.recorder import LIMIT, Culprit, Recorder, explain
 from weightlab.records import RunStatus, TrainingRecord
 from weightlab.steppers import FlatParameters, make_stepper
+from weightlab.time_gradients import explain_in_time
 from weightlab.validate import choose, whole_number
 
 CHECK_EVERY = 32  # steps from one look at the recorded rows for divergence to the next
@@ -99,6 +100,7 @@ class Training:
         self._recorder = Recorder(self.network, self._flat, experiment.weights_kept, chosen)
         self._learning_rates: list[float] = []
         self._last_loss: Tensor | None = None
+        self._last_batch: tuple[Tensor, Tensor] | None = None
         self._has_modes = any(True for _ in self.network.buffers())  # batch normalization's running statistics
 
     def _here(self, x: Tensor) -> Tensor:
@@ -145,6 +147,7 @@ class Training:
         self._recorder.write(loss)
         self._learning_rates.append(rate)
         self._last_loss = loss
+        self._last_batch = x, y
         if not self.experiment.schedule.needs_losses:
             self._schedule.observe(0.0)
         self._end_if_due()
@@ -183,7 +186,8 @@ class Training:
         finished = self.steps_done == self.experiment.steps
         if finished:
             self._validate()
-        if finished or self.steps_done % CHECK_EVERY == 0:
+        # a recurrent step takes long and its divergence is explained on its own batch, so it is looked at at once
+        if finished or self.steps_done % CHECK_EVERY == 0 or isinstance(self.network, RecurrentNetwork):
             self._check()
         if finished and self.status is None:
             self.status = RunStatus("finished", self.steps_done, f"took all {self.steps_done} steps")
@@ -202,7 +206,7 @@ class Training:
         # activations, loss and gradient at a step come of the step before, its update of its own learning rate
         cause = culprit.step - (culprit.quantity != "update")
         before = self._recorder.split(self._recorder.read(max(cause, 0))[0][:1])
-        return explain(
+        sentence = explain(
             culprit,
             self.layers,
             before["update_ratios"][0],
@@ -210,6 +214,13 @@ class Training:
             clipped=self._now.clip_norm is not None or self._now.clip_value is not None,
             first_weights=self.experiment.initialization.label,
         )
+        if not isinstance(self.network, RecurrentNetwork) or self._last_batch is None:
+            return sentence
+        flat, now = self._flat, self._flat.weights.clone()
+        flat.weights.copy_(flat.before)  # with which the last batch was read
+        place = explain_in_time(self.network, *self._last_batch, LIMIT)
+        flat.weights.copy_(now)
+        return f"{sentence}. In time: {place}"
 
     def stop(self) -> None:
         """End the run here, if it has not ended."""

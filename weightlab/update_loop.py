@@ -215,7 +215,8 @@ class UpdateLoop:
         try:
             exec(self._code[line], self.names)
         except Exception as error:  # what it says is the lesson
-            self.error = f"line {line} raised {type(error).__name__}: {' '.join(str(error).split())}"
+            words = " ".join(str(error).split()).split(" Hint:")[0]
+            self.error = f"line {line} raised {type(error).__name__}: {words}"
             return False
         if line == UPDATE:
             self._changes = [
@@ -335,8 +336,7 @@ def _numbers(values: Tensor) -> str:
 
 def _note_batch(loop: UpdateLoop) -> str:
     each, epoch = loop.experiment.entry.batches, (loop._batches - 1) // loop.experiment.entry.batches
-    place = f"batch {(loop._batches - 1) % each + 1} of {each}, epoch {epoch + 1}"
-    return f"{place}: x = {_numbers(loop.names['x'])}" if loop.experiment.entry.one_weight else place
+    return f"batch {(loop._batches - 1) % each + 1} of {each}, epoch {epoch + 1}"
 
 
 def _note_prediction(loop: UpdateLoop) -> str:
@@ -344,7 +344,7 @@ def _note_prediction(loop: UpdateLoop) -> str:
     if loop.experiment.entry.one_weight:
         return f"prediction {_numbers(prediction)}"
     right = int((prediction.argmax(dim=-1) == loop.names["y"]).sum())
-    return f"logits ({', '.join(map(str, prediction.shape))}), {right} right"
+    return f"{right} of {len(prediction)} right"
 
 
 def _note_gradient(loop: UpdateLoop) -> str:
@@ -358,8 +358,7 @@ def _note_gradient(loop: UpdateLoop) -> str:
 
 def _note_update(loop: UpdateLoop) -> str:
     if loop.experiment.entry.one_weight:
-        change = float(loop._changes[0])
-        return f"w = {_number(float(loop._bench.layers[0][1].detach()))}, Δw = {_number(change)}"
+        return f"Δw = {_number(float(loop._changes[0]))}"
     return "|Δw| " + ", ".join(_number(float(change.norm())) for change in loop._changes)
 
 

@@ -1,8 +1,22 @@
 """What a lab shows: an animated stage, controls, a worker for live runs, and panels that put them together.
 
 Everything that is easy to test lives in the layers below; a panel binds controls to one experiment and one picture.
-Import a panel from its own module: `from weightlab.widgets.descent_panel import DescentPanel`.
+Import a panel from its own module: `from weightlab.widgets.descent_panel import DescentPanel`. As in the package's
+own list, a module imports from those above it only.
 
-Modules: `stage` (the canvas view), `controls`, `live` (one run at a time, the newest settings win), `panel` (what all
-panels share) and one `*_panel` module per instrument.
+Shared
+    controls           what a learner can set, and the questions asked before a run
+    live               one worker a panel: callbacks only post, the newest settings win
+    stage              the animated canvas
+    panel              controls, one experiment, one picture, the reading beside it, predictions
+    settings_map       the (learning rate, momentum) plane as a view
+    film               the steps of a training run that the stage has
+    training_settings  the controls of a training panel, and the experiment they stand for
+    schedule_scene     what a schedule panel shows
+
+One instrument each
+    descent_panel      toy landscapes
+    signal_panel       magnitudes layer by layer
+    training_panel     a real network in training
+    schedule_panel     learning-rate schedules
 """

@@ -165,10 +165,11 @@ class Film:
             for i, name in enumerate(data.class_names)
         )
 
-    def _summary(self, table: np.ndarray, steps: np.ndarray) -> str:
-        norms = self.gradient_norms
+    def summary(self) -> str:
+        """The newest row in words."""
+        norms, newest, first = self.gradient_norms, self._tables[-1][-1], self._tables[0][0]
         return (
-            f"After {int(steps[-1])} updates: batch loss {table[-1, 0]:.3g} (first {table[0, 0]:.3g}); gradient norm "
+            f"After {int(self._steps[-1][-1])} updates: batch loss {newest[0]:.3g} (first {first[0]:.3g}); gradient norm "
             f"{norms[0]:.2g} in the first layer, {norms[-1]:.2g} in the output layer."
         )
 

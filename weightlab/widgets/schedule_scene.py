@@ -96,7 +96,8 @@ def schedule_picture(experiment: ScheduleExperiment, record: Mapping[str, Schedu
         if i == 0 or experiment.schedule.needs_losses:
             rates = one.learning_rates[:, experiment.seed]
             both = torch.cat([rates, rates[-1:]]).numpy()
-            table.add("rate", "curve", "learning rate" if i == 0 else f"rate of {rule.label}", both, colour=(6, 7)[min(i, 1)])
+            word = "learning rate" if i == 0 else f"rate of {rule.label}"
+            table.add("rate", "curve", word, both, colour=6 + min(i, 1))
         level = floor(experiment, rule)
         known = [reference.points[0, 1] for reference in references if reference.view == "loss"]
         if level and np.isfinite(level) and not np.isclose(known, level).any():

@@ -180,4 +180,5 @@ def _verdict(record: SignalRecord) -> str:
         return f"Vanishing: the first layer gets {ratio:.1g} of the last layer's gradient."
     if ratio > 1e2:
         return f"Exploding: the first layer gets {ratio:.1g} times the last layer's gradient."
-    return f"Healthy: the first layer gets {ratio:.2g} times the last layer's gradient."
+    kind = "Healthy" if 0.5 <= ratio <= 2 else "Shrinking on the way down" if ratio < 1 else "Growing on the way down"
+    return f"{kind}: the first layer gets {ratio:.2g} times the last layer's gradient."

@@ -68,7 +68,6 @@ def picture_message(picture: Picture, *, seq: int | None, run: int, follow: bool
         "references": references,
         "reference_points": np.concatenate(points).tobytes() if points else b"",
         "rasters": [raster_message(raster) | {"data": raster_bytes(raster)} for raster in picture.rasters],
-        "summary": picture.summary,
         "last_step": picture.last_step,
         "groups": list(picture.groups),
     }
@@ -104,6 +103,7 @@ class Stage(anywidget.AnyWidget):
     )  # names of controls without effect on what is now chosen
     questions: traitlets.List[Any] = traitlets.List().tag(sync=True)
     reading: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    summary = traitlets.Unicode().tag(sync=True)  # the picture in words, kept current while a run goes on
     notice = traitlets.Dict().tag(sync=True)
     transport = traitlets.Dict({"live": False, "state": "idle"}).tag(sync=True)
 
@@ -122,6 +122,7 @@ class Stage(anywidget.AnyWidget):
         with self.hold_sync():
             if not same_views:
                 self.scene = scene_message(picture, self._height)
+            self.summary = picture.summary
             self.picture = picture_message(picture, seq=seq, run=self._run, follow=follow)
 
     def append_rows(self, table: np.ndarray, steps: np.ndarray, first_row: int) -> None:

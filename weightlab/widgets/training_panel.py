@@ -184,7 +184,7 @@ class TrainingPanel(Panel):
                 return False
             if now >= self._next_reading:
                 self._next_reading = now + 1 / READINGS_PER_SECOND
-                self.reading = self._rows()
+                self.reading, self.summary = self._rows(), self._film.summary()
                 if self._film.has_regions:
                     self.replace_raster(self._film.regions())
         if self._debt < 1:
@@ -211,7 +211,7 @@ class TrainingPanel(Panel):
         if self._film.has_regions:
             self.replace_raster(self._film.regions())
         self.record = self._training.record()
-        self.reading = self._rows()
+        self.reading, self.summary = self._rows(), self._film.summary()
         self._measure_questions()
 
     # ---- what the learner sees -----------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ class StageView {
     on("change:picture", () => this.takePicture());
     on("change:controls", () => this.takeControls());
     on("change:values", () => this.controls.update(this.values()));
+    on("change:summary", () => { this.dirty.moving = true; });
     on("change:unused", () => this.controls.markUnused(this.model.get("unused")));
     on("change:transport", () => showTransport(this));
     for (const name of ["reading", "questions", "notice"]) on(`change:${name}`, () => this.takeTexts());
@@ -362,8 +363,8 @@ class StageView {
 
   speak(now) {
     this.spokenAt = now;
-    const text = this.picture.summary || "";
-    if (text === this.summary.textContent) return;
+    const text = this.model.get("summary");
+    if (text === this.summary.textContent && this.moving.hasAttribute("aria-label")) return;
     this.summary.textContent = text;
     this.moving.setAttribute("aria-label", text || this.model.get("title"));
   }

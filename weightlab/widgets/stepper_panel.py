@@ -1,0 +1,244 @@
+"""The update loop on a panel: Step runs exactly one line, switches make the classic mistakes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from weightlab.loop_problems import PROBLEMS
+from weightlab.update_loop import BACKWARD, USUAL_ORDER, ZERO_GRAD, LoopExperiment, LoopRecord, UpdateLoop
+from weightlab.update_loop import UPDATE as UPDATE_LINE
+from weightlab.validate import choose, whole_number
+from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
+from weightlab.widgets.panel import Panel
+from weightlab.widgets.stepper_picture import loop_picture, loop_reading
+
+LAST_LINE = 1260  # 210 updates; ten epochs of the digits
+MESSAGES_PER_SECOND = 20
+LEARNING_RATES = logarithmic(1e-3, 10.0, 81)
+MOMENTA = (*(i / 20 for i in range(19)), 0.95, 0.99, 1.0)
+PACES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+MISTAKES = "Mistakes to try"
+LEARNING_RATE = {"constant_slope": 0.1, "line": 0.1, "confident_mistake": 1.0, "digits": 0.1}
+
+
+def stepper_controls(problem: str) -> list[Control]:
+    """The controls for a problem; all but the pace run the loop again from its start, up to the line reached."""
+    entry = PROBLEMS[problem]
+    controls: list[Control] = [
+        Slider("learning_rate", "Learning rate η", LEARNING_RATES, "size of each step"),
+        Slider("momentum", "Momentum μ", MOMENTA, "share of the optimizer's buffer that is kept"),
+        Slider("pace", "Lines a second", PACES, "after Start"),
+    ]
+    if len(entry.losses) > 1:
+        controls.insert(0, Choice("loss", "Loss", tuple((name, loss.label) for name, loss in entry.losses.items())))
+    controls += [
+        Toggle("by_hand", "Write line 6 out by hand"),
+        Toggle("forget_zero_grad", "Forget optimizer.zero_grad()", group=MISTAKES),
+        Toggle("step_first", "optimizer.step() before loss.backward()", group=MISTAKES),
+        Toggle("without_no_grad", "Line 6 by hand, without torch.no_grad()", group=MISTAKES),
+    ]
+    if not entry.one_weight:
+        controls.append(Toggle("evaluate_in_train_mode", "Validate without model.eval()", group=MISTAKES))
+    return controls
+
+
+class StepperPanel(Panel):
+    """A training loop that waits between its lines.
+
+    problem: one of PROBLEMS. Step runs one line, Start runs them at the pace that is set. Changing a setting runs the
+    loop again from its start up to the line reached, so that the same moment of two loops can be compared. lines: how
+    many have run when the panel opens. New seed draws other weights (digits). Values of the controls may be given by
+    name. The first panel of a session makes the first torch.optim object, which takes seconds.
+    """
+
+    def __init__(
+        self,
+        problem: str = "line",
+        *,
+        lines: int = 0,
+        seed: int = 0,
+        questions: Sequence[Question] = (),
+        title: str = "The update loop",
+        **values: Any,
+    ) -> None:
+        self._problem = choose("problem", problem, PROBLEMS)
+        controls = stepper_controls(problem)
+        defaults = {control.name: False for control in controls if isinstance(control, Toggle)} | {
+            "learning_rate": LEARNING_RATE[problem],
+            "momentum": 0.0,
+            "pace": 2.0 if PROBLEMS[problem].one_weight else 30.0,
+        }
+        if len(PROBLEMS[problem].losses) > 1:
+            defaults["loss"] = next(iter(PROBLEMS[problem].losses))
+        for name in values:
+            choose("setting", name, defaults)
+        self._lines, self._seed = whole_number("lines", lines, 0, LAST_LINE), seed
+        self._state = "idle"
+        self._loop: UpdateLoop | None = None
+        self._next_message = self._last = self._debt = 0.0
+        self._sent = 0
+        height = 400 if PROBLEMS[problem].one_weight else 500
+        super().__init__(controls, {**defaults, **values}, title=title, questions=questions, height=height)
+
+    # ---- settings ------------------------------------------------------------------------------------------------
+
+    def _build(self, values: dict[str, Any]) -> LoopExperiment:
+        order = tuple(line for line in USUAL_ORDER if line != ZERO_GRAD or not values["forget_zero_grad"])
+        if values["step_first"]:
+            order = (*(line for line in order if line not in {BACKWARD, UPDATE_LINE}), UPDATE_LINE, BACKWARD)
+        by_hand = values["by_hand"] or values["without_no_grad"]
+        return LoopExperiment(
+            self._problem,
+            values.get("loss"),
+            values["learning_rate"],
+            0.0 if by_hand else values["momentum"],
+            order,
+            by_hand,
+            not values["without_no_grad"],
+            values.get("evaluate_in_train_mode", False),
+            seed=self._seed,
+        )
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        return ["momentum"] if values["by_hand"] or values["without_no_grad"] else []
+
+    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+        experiment = self._build(values)  # refuses bad values before anything changes
+        if self._loop is not None and experiment == self.experiment:
+            self.values, self.notice = values, {}
+            return
+        self._begin(experiment, values, self._lines if self._loop is None else self._wanted, seq)
+
+    def _begin(self, experiment: LoopExperiment, values: dict[str, Any], lines: int, seq: int | None) -> None:
+        loop = UpdateLoop(experiment)
+        while loop.lines_done < lines and loop.step():
+            pass
+        self._loop, self.experiment, self._wanted = loop, experiment, lines
+        self._run += 1
+        self._settle()
+        self.record = loop.record()
+        self._sent = len(self.record.lines)
+        with self.hold_sync():
+            self._publish(values, loop_picture(self.record, LAST_LINE), loop_reading(self.record), seq)
+            self._tell()
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    def _command(self, name: str) -> None:
+        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
+        assert self._loop is not None
+        over = self._state in {"finished", "stopped"}
+        if name in {"reset", "new_seed"}:
+            self._seed += name == "new_seed"
+            self._state, self._debt = "idle", 0.0
+            self._begin(self._build(self.values), self.values, 0, None)
+        elif name == "start" and not over:
+            self._state, self._last, self._debt, self._next_message = "running", time.perf_counter(), 1.0, 0.0
+        elif name == "pause" and self._state == "running":
+            self._state = "paused"
+            self._show_all()
+        elif name == "step" and not over:
+            self._state = "paused"
+            self._one_line()
+            self._show_all()
+        elif name == "stop" and not over:
+            self._state = "stopped"
+            self._show_all()
+        self._tell()
+
+    def run(self, lines: int) -> LoopRecord:
+        """Run `lines` more lines in this thread and return the record; what cells and tests use."""
+        with self._lock:
+            for _ in range(whole_number("lines", lines, 0, LAST_LINE)):
+                if not self._one_line():
+                    break
+            if self._state in {"idle", "running"}:
+                self._state = "paused"
+            self._show_all()
+            self._tell()
+            record: LoopRecord = self.record
+            return record
+
+    def _one_line(self) -> bool:
+        assert self._loop is not None
+        if self._loop.lines_done >= LAST_LINE:
+            return False
+        going_on = self._loop.step()
+        self._wanted = self._loop.lines_done + bool(self._loop.error)
+        self._settle()
+        return going_on
+
+    def _settle(self) -> None:
+        """Whether the loop can go on."""
+        assert self._loop is not None
+        if self._loop.error:
+            self._state = "stopped"
+        elif self._loop.lines_done >= LAST_LINE:
+            self._state = "finished"
+        elif self._state in {"stopped", "finished"}:
+            self._state = "paused"  # the setting that ended it is gone
+
+    # ---- the worker's slices -------------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        with self._lock:
+            if self._state != "running":
+                return False
+            now, pace = time.perf_counter(), float(self.values["pace"])
+            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
+            self._last = now
+            deadline = now + 1 / MESSAGES_PER_SECOND
+            new = False
+            while self._debt >= 1 and not self._worker.has_mail and time.perf_counter() < deadline:
+                self._debt -= 1
+                new = True
+                if not self._one_line():
+                    break
+            if self._state != "running":
+                self._show_all()
+                self._tell()
+                return False
+            if new and time.perf_counter() >= self._next_message:
+                self._next_message = time.perf_counter() + 1 / MESSAGES_PER_SECOND
+                self._send_rows()
+                self._tell()
+        if self._debt < 1:
+            self._worker.wait_for_mail(min((1 - self._debt) / pace, 1.0))
+        return True
+
+    # ---- what the learner sees -----------------------------------------------------------------------------------
+
+    def _send_rows(self) -> None:
+        assert self._loop is not None
+        self.record = self._loop.record()
+        picture = loop_picture(self.record, LAST_LINE)
+        self.append_rows(picture.table[self._sent :], picture.steps[self._sent :], self._sent)
+        self._sent = len(picture.steps)
+        self.reading = loop_reading(self.record)
+
+    def _show_all(self) -> None:
+        """The whole picture with its words, at the newest line."""
+        assert self._loop is not None
+        self.record = self._loop.record()
+        self._sent = len(self.record.lines)
+        with self.hold_sync():
+            self.reading = loop_reading(self.record)
+            self.show(loop_picture(self.record, LAST_LINE), follow=True)
+            self._measure_questions()
+
+    def _greet(self) -> None:
+        self._show_all()
+        self._tell()
+
+    def _tell(self) -> None:
+        assert self._loop is not None
+        if self._loop.error:
+            text = self._loop.error.split(":")[0]
+        elif self._state in {"finished", "stopped"}:
+            text = f"{self._state} after {self._loop.lines_done} lines"
+        else:
+            line = self._loop.next_line
+            text = f"next: line {line}   {self._loop.experiment.shown(line)}"
+        self.transport = {"live": True, "state": self._state, "text": text}
