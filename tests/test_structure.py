@@ -39,7 +39,7 @@ THEORY = {name for name in LAYER_0 if name.endswith("theory")}
 HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("datasets", "imbalance", "scores"),
     "imblearn": ("imbalance",),
-    "matplotlib": ("plots", "descent_figures", "momentum_figures", "nesterov_figures", "signal_figures", "widgets"),
+    "matplotlib": ("plots", "cure_figures", "descent_figures", "momentum_figures", "nesterov_figures", "signal_figures", "widgets"),
     "anywidget": ("widgets",),
     "ipywidgets": ("widgets",),
     "traitlets": ("widgets",),

@@ -37,13 +37,14 @@ Layer 2
     environment       what the labs run on: versions, devices, threads, widget packages
     steppers          a network's weights as one flat vector that an update rule moves
     recorder          what is measured in every step of a real run
+    time_gradients    backpropagation through time: the gradient at every time step
     descent           thousands of toy learners in one batched pass -> DescentRecord
     training          a real run, one step at a time, changeable midway -> TrainingRecord
+    cures             vanishing and exploding gradients, and what each cure does about them
     signals           forward and backward magnitudes per layer of a deep network -> SignalRecord
     update_loop       the training loop one line of PyTorch at a time
     imbalanced_runs   small networks on imbalanced data: how much of each update comes from each class
     loop_measurements what the update loop's habits cost or save, measured on the digits
-    time_gradients    backpropagation through time: the gradient at every time step
     measurements      rates and shares read off a record
     scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
 
@@ -53,6 +54,7 @@ Layer 3
     momentum_figures  what momentum does: steps as sums, named lines, the (learning rate, momentum) plane
     signal_figures    signals through depth, and real runs over several seeds, side by side
     nesterov_figures  where Nesterov's gradient is taken, and where it is stable beside other rules
+    cure_figures      gradients by layer or time step, several networks beside one another
 
 Layer 4
     widgets           the animated stage, controls, the live worker and one panel per instrument

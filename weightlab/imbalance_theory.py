@@ -44,6 +44,14 @@ def share_of_batches_without(rare: int, examples: int, batch_size: int) -> float
     return math.prod(1 - batch_size / (examples - i) for i in range(rare))
 
 
+def scatter_of_rare(ratio: float, batch_size: int) -> float:
+    """Standard deviation of the number of rare examples in a batch, over its mean: √(R/b).
+
+    The binomial's √(p(1 - p)b)/(pb) at p = 1/(R + 1); drawn without repetition it is a little less.
+    """
+    return math.sqrt(number("ratio", ratio, 0) / whole_number("batch_size", batch_size, 1, 10**9))
+
+
 def accuracy_of_never(ratio: float) -> float:
     """Share of right answers of whoever always says "common": R/(R + 1)."""
     return number("ratio", ratio, 0) / (ratio + 1)

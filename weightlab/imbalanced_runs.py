@@ -140,15 +140,17 @@ class Networks:
         hidden = torch.baddbmm(bias[:, None], x, matrix.view(-1, self.width, self.inputs).transpose(1, 2)).relu()
         return torch.baddbmm(last[:, None], hidden, output[:, :, None]).squeeze(2)
 
-    def parts(self, x: Tensor, y: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    def parts(self, x: Tensor, y: Tensor, counts: Tensor, run: int | None = None) -> tuple[Tensor, Tensor]:
         """Gradients (run, weight) of the common and the rare examples' part of the mean loss of x (run, example, inputs).
 
-        counts (run, example) is how much each example counts. The parts add up to the batch's gradient.
+        counts (run, example) is how much each example counts. The parts add up to the batch's gradient. `run` takes one
+        network alone.
         """
-        losses = functional.binary_cross_entropy_with_logits(self.logits(x), y, reduction="none") * counts
+        weights = self.weights if run is None else self.weights[run : run + 1]
+        losses = functional.binary_cross_entropy_with_logits(self.logits(x, weights), y, reduction="none") * counts
         losses = losses / y.shape[1]
-        (common,) = torch.autograd.grad((losses * (1 - y)).sum(), self.weights, retain_graph=True)
-        (rare,) = torch.autograd.grad((losses * y).sum(), self.weights)
+        (common,) = torch.autograd.grad((losses * (1 - y)).sum(), weights, retain_graph=True)
+        (rare,) = torch.autograd.grad((losses * y).sum(), weights)
         return common, rare
 
 
@@ -218,6 +220,15 @@ class ImbalanceTraining:
             stream = torch.cat([stream, torch.randperm(len(self.sets[run].y), generator=self._orders[run])])
         batch, self._streams[run] = stream[: self._batch_size], stream[self._batch_size :]
         return batch
+
+    def whole_pulls(self) -> Tensor:
+        """(run, 3): lengths of the common part, the rare part and their sum, over the whole training set as it is now."""
+        rows = []
+        for run, one in enumerate(self.sets):
+            y = one.y.double()[None]
+            common, rare = self.networks.parts(one.x[None], y, self._counts[run][one.y][None], run)
+            rows.append(torch.stack([common.norm(), rare.norm(), (common + rare).norm()]))
+        return torch.stack(rows)
 
     def _evaluate(self) -> None:
         if self._evaluated[-1:] == [self.steps_done]:

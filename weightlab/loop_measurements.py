@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from weightlab.devices import settle_threads
-from weightlab.loop_problems import digits_batches, digits_data, digits_network
-from weightlab.update_loop import mixed_order, share_right
+from weightlab.loop_problems import digits_batches, digits_data, digits_network, mixed_order, share_right
 from weightlab.validate import whole_number
 
 
@@ -123,12 +122,19 @@ def evaluate_both_ways(seed: int = 0, updates: int = 105, learning_rate: float =
     data = digits_data()
     x, y = data.x_validation.float(), data.y_validation
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    shares = []
-    for train_mode in (False, True):
-        for order in (mixed_order(y), y.argsort()):
-            network.load_state_dict(before)
-            shares.append(share_right(network, x[order], y[order], train_mode=train_mode))
-    return Evaluated(*shares, damaged=share_right(network, x, y))
+
+    def share(order: Tensor, train_mode: bool) -> float:
+        network.load_state_dict(before)
+        return share_right(network, x[order], y[order], train_mode=train_mode)
+
+    mixed, by_class = mixed_order(y), y.argsort()
+    return Evaluated(
+        eval_mixed=share(mixed, False),
+        eval_sorted=share(by_class, False),
+        train_mixed=share(mixed, True),
+        train_sorted=share(by_class, True),
+        damaged=share_right(network, x, y),  # with the statistics that the call above has left
+    )
 
 
 @dataclass(frozen=True)

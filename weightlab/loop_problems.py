@@ -141,6 +141,27 @@ def _digits_bench(loss: LossFunction, seed: int) -> Workbench:
     )
 
 
+def mixed_order(y: Tensor) -> Tensor:
+    """An order in which examples of labels y come from all classes, always the same."""
+    return torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+
+
+def share_right(
+    model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False, batch_size: int = 50
+) -> float:
+    """Share of examples that `model` gets right, in batches in the given order; the model's mode stays as it was.
+
+    x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were forgotten, which moves the running
+    statistics of batch normalization.
+    """
+    was_training = model.training
+    model.train(train_mode)
+    with torch.no_grad():
+        right = [model(a).argmax(dim=-1) == b for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)]
+    model.train(was_training)
+    return float(torch.cat(right).double().mean())
+
+
 def _mean_of_prediction(prediction: Tensor, y: Tensor) -> Tensor:
     return prediction.mean()
 

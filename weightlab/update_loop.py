@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from weightlab.devices import settle_threads
-from weightlab.loop_problems import PROBLEMS, LoopProblem
+from weightlab.loop_problems import PROBLEMS, LoopProblem, mixed_order, share_right
 from weightlab.validate import choose, number, whole_number
 
 GET_BATCH, PREDICT, LOSS, ZERO_GRAD, BACKWARD, UPDATE = USUAL_ORDER = (1, 2, 3, 4, 5, 6)
@@ -31,7 +31,6 @@ LINES = {
     UPDATE: "optimizer.step()",
 }
 LONGEST_ORDER = 24
-EVALUATION_BATCH = 50
 SIZES = ("w", "w.grad", "buffer", "Δw")  # what is followed, in the order of LoopRecord's last dimension
 
 
@@ -274,18 +273,27 @@ class UpdateLoop:
 
     def record(self) -> LoopRecord:
         """All rows so far; the loop can go on afterwards."""
-        columns = list(zip(*self._rows, strict=True))
-        whole = [torch.tensor(column) for column in columns[:4]]
-        exact = [torch.tensor(column, dtype=torch.float64) for column in columns[4:]]
+        lines, updates, batches, summed, losses, watched, sizes, accuracies, drift = zip(*self._rows, strict=True)
         return LoopRecord(
-            self.experiment,
-            *whole,
-            *exact,
-            tuple(self._notes),
-            tuple(name for name, _ in self._bench.layers),
-            tuple(name for name, _, _ in self._bench.watched),
-            self.error,
+            experiment=self.experiment,
+            lines=torch.tensor(lines),
+            updates=torch.tensor(updates),
+            batches=torch.tensor(batches),
+            summed=torch.tensor(summed),
+            losses=_exact(losses),
+            watched=_exact(watched),
+            sizes=_exact(sizes),
+            accuracies=_exact(accuracies),
+            drift=_exact(drift),
+            notes=tuple(self._notes),
+            layers=tuple(name for name, _ in self._bench.layers),
+            watched_names=tuple(name for name, _, _ in self._bench.watched),
+            error=self.error,
         )
+
+
+def _exact(rows: tuple[Any, ...]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def run_loop(experiment: LoopExperiment, lines: int) -> LoopRecord:
@@ -303,27 +311,6 @@ def run_updates(experiment: LoopExperiment, updates: int) -> LoopRecord:
     if not each:
         raise ValueError(f"order must hold line {UPDATE}, the update, got {experiment.order}; add it")
     return run_loop(experiment, math.ceil(whole_number("updates", updates, 0, 100_000) / each) * len(experiment.order))
-
-
-def mixed_order(y: Tensor) -> Tensor:
-    """An order in which examples of labels y come from all classes, always the same."""
-    return torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
-
-
-def share_right(
-    model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False, batch_size: int = EVALUATION_BATCH
-) -> float:
-    """Share of examples that `model` gets right, in batches in the given order; the model's mode stays as it was.
-
-    x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were forgotten, which moves the running
-    statistics of batch normalization.
-    """
-    was_training = model.training
-    model.train(train_mode)
-    with torch.no_grad():
-        right = [model(a).argmax(dim=-1) == b for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)]
-    model.train(was_training)
-    return float(torch.cat(right).double().mean())
 
 
 def _number(value: float) -> str:

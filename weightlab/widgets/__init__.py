@@ -13,10 +13,13 @@ Shared
     film               the steps of a training run that the stage has
     training_settings  the controls of a training panel, and the experiment they stand for
     schedule_scene     what a schedule panel shows
+    stepper_picture    what the update loop's panel shows
 
 One instrument each
     descent_panel      toy landscapes
     signal_panel       magnitudes layer by layer
+    time_gradients_panel  the gradient at every time step of a recurrent network
     training_panel     a real network in training
+    stepper_panel      the update loop, line by line
     schedule_panel     learning-rate schedules
 """

@@ -132,7 +132,7 @@ class Film:
             (*marks, *self._examples()),
             (self.regions(),) if self.has_regions else (),
             widths=widths,
-            summary=self._summary(table, steps),
+            summary=self.summary(),
             last_step=last_step,
             groups=self.layers,
         )

@@ -65,11 +65,9 @@ class StepperPanel(Panel):
     ) -> None:
         self._problem = choose("problem", problem, PROBLEMS)
         controls = stepper_controls(problem)
-        defaults = {control.name: False for control in controls if isinstance(control, Toggle)} | {
-            "learning_rate": LEARNING_RATE[problem],
-            "momentum": 0.0,
-            "pace": 2.0 if PROBLEMS[problem].one_weight else 30.0,
-        }
+        defaults: dict[str, Any] = {control.name: False for control in controls if isinstance(control, Toggle)}
+        pace = 2.0 if PROBLEMS[problem].one_weight else 30.0
+        defaults |= {"learning_rate": LEARNING_RATE[problem], "momentum": 0.0, "pace": pace}
         if len(PROBLEMS[problem].losses) > 1:
             defaults["loss"] = next(iter(PROBLEMS[problem].losses))
         for name in values:
@@ -216,7 +214,8 @@ class StepperPanel(Panel):
         picture = loop_picture(self.record, LAST_LINE)
         self.append_rows(picture.table[self._sent :], picture.steps[self._sent :], self._sent)
         self._sent = len(picture.steps)
-        self.reading = loop_reading(self.record)
+        with self.hold_sync():
+            self.reading, self.summary = loop_reading(self.record), picture.summary
 
     def _show_all(self) -> None:
         """The whole picture with its words, at the newest line."""

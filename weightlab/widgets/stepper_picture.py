@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from weightlab.loop_theory import steps_moved
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
-from weightlab.update_loop import BACKWARD, GET_BATCH, LOSS, PREDICT, SIZES, UPDATE, ZERO_GRAD, LoopExperiment, LoopRecord
+from weightlab.update_loop import (
+    BACKWARD,
+    GET_BATCH,
+    LOSS,
+    PREDICT,
+    SIZES,
+    UPDATE,
+    ZERO_GRAD,
+    LoopExperiment,
+    LoopRecord,
+)
 from weightlab.widgets.panel import Row, row, verdict
 
 Floats = NDArray[np.float64]
@@ -53,7 +63,7 @@ def _one_weight_views(table: TableBuilder, record: LoopRecord) -> tuple[tuple[Vi
         table.add("lines", "curve", name, parts[:, i], colour=COLOURS[name])
     views = (
         View("plane", "The weight on the loss of its batch", Axis("weight w"), Axis("loss"), (0, 0, 1, 2)),
-        View("now", "What is stored now (×: None)", Axis("", ticks=("  ·  ".join(SIZES),)), Axis("value"), (1, 0, 1, 1)),
+        View("now", "What is stored now (×: None)", Axis("", ticks=(" · ".join(SIZES),)), Axis("value"), (1, 0, 1, 1)),
         View("lines", "Line by line", Axis("lines run"), Axis("value"), (1, 1, 1, 1)),
     )
     references = [
@@ -99,8 +109,9 @@ def _network_views(table: TableBuilder, record: LoopRecord) -> tuple[tuple[View,
         table.add("accuracy", "curve", name, record.accuracies[:, i].numpy(), colour=6 + i)
     for i, name in enumerate(SIZES):
         table.add("sizes", "bars", f"|{name}|", sizes[:, :, i], colour=COLOURS[name])
+    across, up = (Axis(name) for name in record.watched_names)
     views = (
-        View("plane", "Two weights", *(Axis(name) for name in record.watched_names), (0, 0, 1, 1)),
+        View("plane", "Two weights", across, up, (0, 0, 1, 1)),
         View("loss", "Loss", Axis("lines run"), Axis("loss", "log"), (1, 0, 1, 1)),
         View("sizes", "Sizes now (×: None)", Axis("", ticks=record.layers), Axis("norm", "log"), (0, 1, 1, 1)),
         View("accuracy", "Validation", Axis("lines run"), Axis("share right", limits=(0.0, 1.0)), (1, 1, 1, 1)),

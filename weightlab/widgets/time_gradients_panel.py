@@ -187,5 +187,5 @@ def _decades(measured: Tensor, theory: Tensor | None) -> tuple[float, float]:
     values = values[torch.isfinite(values) & (values > 0)]
     if not len(values):
         return 1e-3, 1.0
-    low, high = float(values.min().log10().floor()), float(values.max().log10().ceil())
+    low, high = float(values.min().log10().floor()), float((1.05 * values.max()).log10().ceil())
     return 10.0 ** max(min(low, high - 3), -30.0), 10.0 ** min(high, 30.0)
