@@ -14,7 +14,7 @@ from hypothesis import settings
 
 def pytest_configure(config: pytest.Config) -> None:
     # In CI the same examples every time, so that a change is to blame for a failure; elsewhere new ones are tried.
-    settings.register_profile("ci", derandomize=True, print_blob=True)
+    settings.register_profile("ci", derandomize=True, database=None, print_blob=True)
     if os.environ.get("CI"):
         settings.load_profile("ci")
     # One thread: two workers share the cores, and sums over several threads round differently.

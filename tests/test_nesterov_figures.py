@@ -1,4 +1,4 @@
-"""Nesterov's figures show what the runs did: the look-ahead points in their place, theory's limits on the maps' edges."""
+"""Nesterov's figures show what the runs did: look-ahead points in their place, theory's limits on the maps' edges."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BOWL = landscape("quadratic", condition_number=10.0)
 
 def test_every_step_is_drawn_as_kept_velocity_and_a_gradient_step_from_the_look_ahead_point() -> None:
     rule = optimizer("sutskever_nesterov", learning_rate=0.03, momentum=0.9)
-    record = descend(DescentExperiment(BOWL, rule, steps=20))
+    record = descend(DescentExperiment(BOWL, (rule,), steps=20))
     (axes,) = look_ahead_figure(record, 5).axes
     kept, step = (part for part in axes.get_children() if isinstance(part, Quiver))
     w, ahead = record.weights[:6, 0].numpy(), record.gradient_points[:5, 0].numpy()
     arrows = [np.column_stack([part.U, part.V]) for part in (kept, step)]
-    np.testing.assert_allclose(kept.XY, w[:5])
-    np.testing.assert_allclose(step.XY, ahead)
+    np.testing.assert_allclose(np.asarray(kept.XY, np.float64), w[:5])
+    np.testing.assert_allclose(np.asarray(step.XY, np.float64), ahead)
     np.testing.assert_allclose(w[:5] + arrows[0] + arrows[1], w[1:], atol=1e-15)
     np.testing.assert_allclose(arrows[1], -0.03 * BOWL.gradient(torch.from_numpy(ahead)).numpy(), atol=1e-15)
 

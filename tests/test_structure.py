@@ -35,11 +35,12 @@ WIDGETS = [f"widgets.{name}" for name in listed(PACKAGE / "widgets" / "__init__.
 RANK = {name: rank for rank, name in enumerate([*LAYERS, *WIDGETS])}
 LAYER_0 = {name for name, heading in LAYERS.items() if heading.startswith("Layer 0")}
 THEORY = {name for name in LAYER_0 if name.endswith("theory")}
-# Third-party packages (import names) and the only files that may use them; torch and numpy may be used everywhere.
+# Third-party packages (import names) and the only files that may use them, "figures" being every *_figures.py; torch
+# and numpy may be used everywhere.
 HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("datasets", "imbalance", "scores"),
     "imblearn": ("imbalance",),
-    "matplotlib": ("plots", "cure_figures", "descent_figures", "momentum_figures", "nesterov_figures", "signal_figures", "widgets"),
+    "matplotlib": ("plots", "figures", "widgets"),
     "anywidget": ("widgets",),
     "ipywidgets": ("widgets",),
     "traitlets": ("widgets",),
@@ -108,7 +109,8 @@ def test_theory_knows_neither_rules_nor_runs(name: str) -> None:
 def test_a_library_is_used_only_where_it_belongs(name: str) -> None:
     for source, line in imported(MODULES[name]):
         homes = HOMES.get(source.split(".")[0])
-        assert homes is None or name.split(".")[0] in homes, f"{name}:{line} imports {source}, which belongs to {homes}"
+        kind = "figures" if name.endswith("_figures") else name.split(".")[0]
+        assert homes is None or kind in homes, f"{name}:{line} imports {source}, which belongs to {homes}"
         assert source != "matplotlib.pyplot", f"{name}:{line}: pyplot leaks figures into running cells; use Figure"
 
 

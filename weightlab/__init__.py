@@ -41,10 +41,14 @@ Layer 2
     descent           thousands of toy learners in one batched pass -> DescentRecord
     training          a real run, one step at a time, changeable midway -> TrainingRecord
     cures             vanishing and exploding gradients, and what each cure does about them
+    cure_tables       what the cures come to, in words and tables
     signals           forward and backward magnitudes per layer of a deep network -> SignalRecord
+    loop_experiments  LoopExperiment and LoopRecord: what the update loop runs and leaves
     update_loop       the training loop one line of PyTorch at a time
     imbalanced_runs   small networks on imbalanced data: how much of each update comes from each class
+    leakage           resampling before the split, and what the score is then worth
     loop_measurements what the update loop's habits cost or save, measured on the digits
+    surfaces          planes through a real network's weights, and sharpness
     measurements      rates and shares read off a record
     scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
 
@@ -53,7 +57,9 @@ Layer 3
     checks            verdicts on a learner's answer
     momentum_figures  what momentum does: steps as sums, named lines, the (learning rate, momentum) plane
     signal_figures    signals through depth, and real runs over several seeds, side by side
+    loop_figures      what a loss does to the gradient of a confident mistake
     nesterov_figures  where Nesterov's gradient is taken, and where it is stable beside other rules
+    imbalance_figures scores by ratio, shares of the gradient, techniques and thresholds, side by side
     cure_figures      gradients by layer or time step, several networks beside one another
 
 Layer 4

@@ -35,7 +35,7 @@ def gradients_figure(
 ) -> Figure:
     """One set of axes a panel (its title), one line a network: mean of the logarithms over seeds, band one deviation.
 
-    theory: panel -> network -> (place,), drawn as dots over the line of the same name. A magnitude of zero leaves a gap.
+    theory: panel -> network -> (place,), drawn as dots over the line of the same name. Zero leaves a gap.
     """
     figure = new_figure(8.4, 3.5)
     every = figure.subplots(1, len(panels), squeeze=False)[0]

@@ -7,7 +7,7 @@ Class 1 is the rare class. The only file that imports imbalanced-learn, and only
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -83,9 +83,9 @@ class Imbalanced:
 def imbalanced(task: str = "digits", ratio: float = 50.0, seed: int = 0) -> Imbalanced:
     """The task's data with a training split of one rare example to `ratio` common ones.
 
-    A stratified 60 % are the training split, as `seed` draws it. Examples of the rare class are left out of it until the
-    ratio is met (of the common class where there are too few rare ones); at least one rare example stays. A higher ratio
-    keeps a part of what a lower one keeps. Raises ValueError or TypeError that names value, range and remedy.
+    A stratified 60 % are the training split, as `seed` draws it. Examples of the rare class are left out of it until
+    the ratio is met (of the common class where there are too few rare ones); at least one rare example stays. A higher
+    ratio keeps a part of what a lower one keeps. Raises ValueError or TypeError that names value, range and remedy.
     """
     entry = TASKS[choose("task", task, TASKS)]
     ratio = number("ratio", ratio, 1, MAX_RATIO, why="it counts the common examples to each rare one")
@@ -242,7 +242,8 @@ def shifted(x: Tensor, shape: tuple[int, int, int], background: float, generator
     rows = down[:, None] + torch.arange(height)
     columns = across[:, None] + torch.arange(width)
     pictures = torch.arange(len(x))[:, None, None]
-    moved = padded.permute(0, 2, 3, 1)[pictures, rows[:, :, None], columns[:, None, :]]  # (example, row, column, channel)
+    # (example, row, column, channel)
+    moved = padded.permute(0, 2, 3, 1)[pictures, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2).reshape(len(x), -1)
 
 
@@ -275,57 +276,20 @@ def prepare(technique: str, data: Imbalanced, *, cost_ratio: float = 50.0, seed:
 
 
 def forest_logits(
-    data: Imbalanced, *, trees: int = 100, balanced: bool = False, training: TrainingSet | None = None
+    training: TrainingSet, x: Tensor, *, trees: int = 100, balanced: bool = False, seed: int = 0
 ) -> Tensor:
-    """Log-odds that a random forest gives the test examples, (test,), clipped at ±10: another algorithm, no gradient.
+    """Log-odds (example,) that a random forest grown on `training` gives x (example, inputs), clipped at ±10.
 
-    balanced: class_weight="balanced_subsample". training: something else to grow on than the data as they are.
-    Source: Breiman 2001; Chen, Liaw & Breiman 2004; sklearn.ensemble.RandomForestClassifier.
+    Another algorithm: it has no gradient and no loss. balanced: class_weight="balanced_subsample". Source: Breiman
+    2001; Chen, Liaw & Breiman 2004; sklearn.ensemble.RandomForestClassifier.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    trees = whole_number("trees", trees, 1, 1000)
-    source = training or prepare("none", data)
     forest = RandomForestClassifier(
-        trees, class_weight="balanced_subsample" if balanced else None, random_state=data.seed % 2**32, n_jobs=1
+        whole_number("trees", trees, 1, 1000),
+        class_weight="balanced_subsample" if balanced else None,
+        random_state=whole_number("seed", seed, 0, 2**31),
+        n_jobs=1,
     )
-    forest.fit(source.x.numpy(), source.y.numpy())
-    return torch.logit(torch.from_numpy(forest.predict_proba(data.x_test.numpy())[:, 1]), eps=4.5e-5)
-
-
-def split_after_resampling(technique: str, data: Imbalanced, fraction: float = 0.3) -> tuple[TrainingSet, Tensor, Tensor]:
-    """The mistake: resample first, then set a validation split aside -> (training set, x_validation, y_validation).
-
-    Copies and blends of validation examples end up in the training split.
-    """
-    fraction = number("fraction", fraction, 0.05, 0.9)
-    mixed = prepare(technique, data)
-    training, validation = _split(mixed.y, fraction, data.seed)
-    return replace(mixed, x=mixed.x[training], y=mixed.y[training]), mixed.x[validation], mixed.y[validation]
-
-
-def split_before_resampling(technique: str, data: Imbalanced, fraction: float = 0.3) -> tuple[TrainingSet, Tensor, Tensor]:
-    """The right order: set a validation split aside, resample the rest -> as `split_after_resampling`."""
-    fraction = number("fraction", fraction, 0.05, 0.9)
-    training, validation = _split(data.y, fraction, data.seed)
-    part = prepare(technique, replace(data, x=data.x[training], y=data.y[training]))
-    return part, data.x[validation], data.y[validation]
-
-
-def _split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of a training and a validation part, each class in the same proportion."""
-    generator = torch.Generator().manual_seed(seed)
-    parts = []
-    for label in (0, 1):
-        members = (y == label).nonzero().flatten()
-        members = members[torch.randperm(len(members), generator=generator)]
-        held_out = min(max(1, round(fraction * len(members))), len(members) - 1)
-        parts.append((members[held_out:], members[:held_out]))
-    (a, b), (c, d) = parts
-    return torch.cat([a, c]), torch.cat([b, d])
-
-
-def copies_shared(training: Tensor, held_out: Tensor) -> int:
-    """How many of the rows `held_out` (example, inputs) also stand in `training`, number for number."""
-    rows = {row.numpy().tobytes() for row in training}
-    return sum(row.numpy().tobytes() in rows for row in held_out)
+    forest.fit(training.x.numpy(), training.y.numpy())
+    return torch.logit(torch.from_numpy(forest.predict_proba(x.numpy())[:, 1]), eps=4.5e-5)

@@ -41,7 +41,7 @@ def shares_figure(shares: Mapping[str, Tensor], starts: Mapping[str, float], tit
     figure = new_figure(7.4, 3.3)
     axes = figure.subplots()
     for number, (name, values) in enumerate(shares.items()):
-        _band(axes, np.arange(1, len(values) + 1), values.T.contiguous().T, name, number)
+        _band(axes, np.arange(1, len(values) + 1), values, name, number)
         axes.plot([1], [starts[name]], marker="+", color="0.1", ms=10, mew=1.8, zorder=6, clip_on=False)
     axes.plot([], [], ls="", marker="+", color="0.1", ms=9, mew=1.6, label="theory, untrained")
     axes.axhline(0.5, color="0.3", lw=0.9, ls=(0, (1, 2)))

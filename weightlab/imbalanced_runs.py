@@ -102,6 +102,17 @@ class ImbalanceRecord:
         """(step, run): the rare class's part of what both classes pull, over the last WINDOW updates."""
         return windowed_share(self.pulls)
 
+    def of(self, runs: slice) -> ImbalanceRecord:
+        """Some of the runs alone."""
+        return ImbalanceRecord(
+            self.pulls[:, runs],
+            self.bias_pulls[:, runs],
+            self.rare_seen[:, runs],
+            self.evaluated,
+            self.logits[:, runs],
+            self.test_labels[runs],
+        )
+
     def share(self, first: int, last: int) -> Tensor:
         """(run,): the same over updates first <= step < last."""
         summed = self.pulls[first:last].sum(dim=0)
@@ -118,8 +129,8 @@ def windowed_share(pulls: Tensor, window: int = WINDOW) -> Tensor:
 class Networks:
     """`run` networks inputs -> width ReLUs -> 1 logit as one flat tensor of weights (run, weight).
 
-    The order is that of weightlab's MLP of depth 1, whose He normal start each network has, from its own seed. The
-    output bias comes last.
+    The order is that of weightlab's MLP of depth 1, the output bias comes last. Each network starts undecided: He
+    normal hidden weights from its own seed, an output layer of zeros, so that every first prediction is 1/2.
     """
 
     def __init__(self, inputs: int, width: int, seeds: Sequence[int]) -> None:
@@ -130,6 +141,10 @@ class Networks:
             network = settings.build(inputs, 1)
             source = torch.Generator().manual_seed(seed)
             initialize(network, initialization("he_normal"), settings.hidden_activation, source)
+            _, output = network.layers[-1]
+            with torch.no_grad():
+                for parameter in output.parameters():
+                    parameter.zero_()
             rows.append(nn.utils.parameters_to_vector(network.parameters()).detach())
         self.weights = torch.stack(rows).requires_grad_()
 
@@ -141,10 +156,10 @@ class Networks:
         return torch.baddbmm(last[:, None], hidden, output[:, :, None]).squeeze(2)
 
     def parts(self, x: Tensor, y: Tensor, counts: Tensor, run: int | None = None) -> tuple[Tensor, Tensor]:
-        """Gradients (run, weight) of the common and the rare examples' part of the mean loss of x (run, example, inputs).
+        """Gradients (run, weight) of the common and the rare examples' part of the batch's mean loss.
 
-        counts (run, example) is how much each example counts. The parts add up to the batch's gradient. `run` takes one
-        network alone.
+        x (run, example, inputs), y (run, example) 0 or 1, counts (run, example) how much each example counts. The parts
+        add up to the batch's gradient. `run` takes one network alone.
         """
         weights = self.weights if run is None else self.weights[run : run + 1]
         losses = functional.binary_cross_entropy_with_logits(self.logits(x, weights), y, reduction="none") * counts
@@ -222,7 +237,7 @@ class ImbalanceTraining:
         return batch
 
     def whole_pulls(self) -> Tensor:
-        """(run, 3): lengths of the common part, the rare part and their sum, over the whole training set as it is now."""
+        """(run, 3): lengths of the common part, the rare part and their sum, now, over the whole training set."""
         rows = []
         for run, one in enumerate(self.sets):
             y = one.y.double()[None]
@@ -274,6 +289,17 @@ def make_training(experiments: Iterable[ImbalanceExperiment], *, evaluate_every:
         batch_size=runs[0].batch_size,
         evaluate_every=evaluate_every,
     )
+
+
+def train_techniques(
+    techniques: Iterable[str], *, seeds: int = 6, evaluate_every: int | None = None, **settings: Any
+) -> dict[str, ImbalanceRecord]:
+    """Technique -> the record of its runs with seeds 0, 1, …, all trained in one pass; `settings` go to all of them."""
+    names = list(techniques)
+    count = whole_number("seeds", seeds, 1, 1000)
+    runs = [ImbalanceExperiment(technique=name, seed=seed, **settings) for name in names for seed in range(count)]
+    record = train_imbalanced(runs, evaluate_every=evaluate_every)
+    return {name: record.of(slice(count * i, count * (i + 1))) for i, name in enumerate(names)}
 
 
 def train_imbalanced(

@@ -1,10 +1,10 @@
-"""What the update loop's habits cost or save, measured on the digits: resuming, evaluating, predicting."""
+"""What the update loop's habits cost or save: mistakes, losses, resuming, evaluating, predicting."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,8 +14,71 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from weightlab.devices import settle_threads
-from weightlab.loop_problems import digits_batches, digits_data, digits_network, mixed_order, share_right
+from weightlab.loop_experiments import UPDATE, USUAL_ORDER, LoopExperiment, LoopRecord
+from weightlab.loop_problems import PROBLEMS, digits_batches, digits_data, digits_network, mixed_order, share_right
+from weightlab.loop_theory import line_gradient
+from weightlab.update_loop import run_loop, run_updates
 from weightlab.validate import whole_number
+
+
+def spread(values: Iterable[float]) -> str:
+    """Mean ± standard deviation, two decimals each."""
+    found = torch.tensor(list(values), dtype=torch.float64)
+    return f"{found.mean():.2f} ± {found.std():.2f}"
+
+
+def steps_under_a_constant_gradient(order: tuple[int, ...], updates: int) -> float:
+    """How many steps of size η the weight has moved down a constant slope of 1 after `updates` updates."""
+    experiment = LoopExperiment("constant_slope", order=order)
+    return -run_updates(experiment, updates).moved / experiment.learning_rate
+
+
+def gradient_of_a_mistake(loss: str, logit: float) -> float:
+    """w.grad after `backward()` for one example of class 1 with this logit; loss: one of "confident_mistake"'s."""
+    return float(run_loop(LoopExperiment("confident_mistake", loss, start=logit), 5).watched[-1, 0, 1])
+
+
+def updates_until_right(loss: str, learning_rate: float = 1.0, most: int = 400) -> int:
+    """Updates from the confident mistake, z = -6, until p > 1/2; ValueError if `most` are not enough."""
+    record = run_updates(LoopExperiment("confident_mistake", loss, learning_rate), most)
+    right = record.updates[record.weights[:, 0] > 0]
+    if not len(right):
+        raise ValueError(f"{most} updates with learning_rate {learning_rate:g} are not enough; give it more of either")
+    return int(right[0])
+
+
+def digits_runs(updates: int, seeds: int = 5, **settings: Any) -> list[LoopRecord]:
+    """`updates` updates of the digits network from each of `seeds` seeds, validated at the end."""
+    return [
+        run_updates(LoopExperiment("digits", seed=seed, validate_every=updates, **settings), updates)
+        for seed in range(seeds)
+    ]
+
+
+def order_difference(order: tuple[int, ...], updates: int = 5) -> float:
+    """How far another order of the six lines ends from the usual one on the four points.
+
+    ValueError for the usual order itself, for one that is not made of the six lines, and for one that raises.
+    """
+    if tuple(order) == USUAL_ORDER:
+        raise ValueError(f"{USUAL_ORDER} is the usual order; give another one")
+    if sorted(order) != list(USUAL_ORDER):
+        raise ValueError(f"order must hold each of {USUAL_ORDER} once, got {order}")
+    found = run_updates(LoopExperiment("line", order=order), updates)
+    if found.error:
+        raise ValueError(found.error)
+    return abs(found.moved - run_updates(LoopExperiment("line"), updates).moved)
+
+
+def accumulated_difference(learning_rate: float, of_full_batch: float = 0.1) -> float:
+    """How far a step by the sum of both batches' gradients ends from one on all four points with η = `of_full_batch`.
+
+    The second is computed from the closed form of the gradient.
+    """
+    (x1, y1), (x2, y2) = PROBLEMS["line"].points
+    order = (4, *USUAL_ORDER[:3], 5, *USUAL_ORDER[:3], 5, UPDATE)
+    summed = run_updates(LoopExperiment("line", learning_rate=learning_rate, order=order), 1)
+    return abs(summed.moved + of_full_batch * line_gradient(0.0, x1 + x2, y1 + y2))
 
 
 def train_updates(
@@ -28,6 +91,29 @@ def train_updates(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+def weights_by_sgd(updates: int, learning_rate: float = 0.1, seed: int = 0) -> Tensor:
+    """All weights of the digits network, (weight,), after `updates` updates of torch.optim.SGD."""
+    settle_threads()
+    network, optimizer = _made(seed, learning_rate, 0.0)
+    train_updates(network, optimizer, digits_batches(seed), updates)
+    return _flat(network)
+
+
+def weights_by_hand(update: Callable[[Tensor], object], updates: int, seed: int = 0) -> Tensor:
+    """The same, where line 6 is `update(w)` under `no_grad()` for every tensor of weights; it changes w in place."""
+    settle_threads()
+    network = digits_network(seed)
+    for x, y in islice(digits_batches(seed), updates):
+        prediction = network(x)
+        loss = functional.cross_entropy(prediction, y)
+        network.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for w in network.parameters():
+                update(w)
+    return _flat(network)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,19 @@
-"""Schedules as static figures: rates, noise floors, mean losses beside their expectation; nothing here runs."""
+"""Schedules as static figures: rates, noise floors, mean losses beside their expectation; nothing here runs.
+
+`alt` says in words what a figure shows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from weightlab.plots import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.plots import DASHES, MARKERS, PALETTE, Still, label_axes, new_figure, to_still
 
 
-def rates_figure(rates: Mapping[str, Tensor], columns: int = 4) -> Figure:
+def rates_still(rates: Mapping[str, Tensor], alt: str, columns: int = 4) -> Still:
     """The learning rate over the steps, one small picture for each name; all share their axes."""
     rows = -(-len(rates) // columns)
     figure = new_figure(8.4, 1.5 * rows + 0.2)
@@ -26,27 +28,30 @@ def rates_figure(rates: Mapping[str, Tensor], columns: int = 4) -> Figure:
         axes.set_xlabel("step", fontsize=8)
     for axes in grid[:, 0]:
         axes.set_ylabel("η", fontsize=8)
-    return figure
+    return to_still(figure, alt)
 
 
-def floors_figure(
-    learning_rates: Tensor, measured: Tensor, errors: Tensor, fine: Tensor, theory: Tensor, limit: float
-) -> Figure:
-    """Mean loss that constant rates settle at, two standard errors, over theory's line (fine, theory) and its limit."""
+def floors_still(
+    measured: tuple[Tensor, Tensor, Tensor], theory: tuple[Tensor, Tensor], limit: float, alt: str
+) -> Still:
+    """What constant rates settle at: (rates, losses, standard errors) over theory's line (rates, losses)."""
+    learning_rates, losses, errors = measured
     figure = new_figure(6.4, 2.9)
     axes = figure.subplots()
-    axes.plot(fine.numpy(), theory.numpy(), "--", color="0.2", lw=1.3, label="theory: Σ ησ²/(2(2 − ηλ))")
+    axes.plot(*(part.numpy() for part in theory), "--", color="0.2", lw=1.3, label="theory: Σ ησ²/(2(2 − ηλ))")
     axes.errorbar(
-        learning_rates.numpy(), measured.numpy(), 2 * errors.numpy(), fmt="o", color=PALETTE[0], ms=4, label="measured"
+        learning_rates.numpy(), losses.numpy(), 2 * errors.numpy(), fmt="o", color=PALETTE[0], ms=4, label="measured"
     )
     axes.axvline(limit, color=PALETTE[1], lw=1.2, ls=":", label=f"limit 2/λmax = {limit:.3g}")
     axes.set_yscale("log")
     label_axes(axes, "Noise floor of a constant learning rate", "learning rate η", "mean loss it settles at")
     axes.legend(fontsize=8, frameon=False)
-    return figure
+    return to_still(figure, alt)
 
 
-def mean_losses_figure(measured: Mapping[str, Tensor], expected: Mapping[str, Tensor], floor: float) -> Figure:
+def mean_losses_still(
+    measured: Mapping[str, Tensor], expected: Mapping[str, Tensor], floor: float, alt: str
+) -> Still:
     """Mean losses over the steps by name; `expected` by the same names as dots, the constant rate's floor as a line."""
     figure = new_figure(8.0, 3.2)
     axes = figure.subplots()
@@ -63,13 +68,11 @@ def mean_losses_figure(measured: Mapping[str, Tensor], expected: Mapping[str, Te
     axes.set_yscale("log")
     label_axes(axes, "Mean loss over all runs", "step", "loss")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
-    return figure
+    return to_still(figure, alt)
 
 
-def spreads_figure(
-    values: Mapping[str, Sequence[Tensor]], groups: Sequence[str], title: str, x: str, y: str, *, log: bool = False
-) -> Figure:
-    """One mark for each run, one bar for each mean: `values[name][group]` is (run,); groups go along the axis."""
+def spreads_still(values: Mapping[str, Sequence[Tensor]], groups: Sequence[str], y: str, alt: str) -> Still:
+    """One mark for each run, a bar for their mean: `values[name][group]` is (run,); groups lie along the axis."""
     figure = new_figure(7.6, 2.9)
     axes = figure.subplots()
     width = 0.8 / len(values)
@@ -81,8 +84,7 @@ def spreads_figure(
             axes.plot([at] * len(runs), runs.numpy(), marker, color=colour, ms=4, alpha=0.75, label=label)
             axes.plot([at - 0.4 * width, at + 0.4 * width], [float(runs.mean())] * 2, color=colour, lw=2)
     axes.set_xticks(range(len(groups)), groups)
-    if log:
-        axes.set_yscale("log")
-    label_axes(axes, title, x, y)
+    axes.set_yscale("log")
+    label_axes(axes, f"{y}, one mark a run", "", y)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
-    return figure
+    return to_still(figure, alt)

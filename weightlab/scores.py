@@ -35,7 +35,7 @@ def rates(logits: Tensor, labels: Tensor, threshold: float = 0.5) -> tuple[Tenso
 
     "Rare" is said from the probability `threshold` on, which is in (0, 1).
     """
-    threshold = number("threshold", threshold, 0, 1, open_low=True, open_high=True, why="0 and 1 decide without looking")
+    threshold = number("threshold", threshold, 0, 1, open_low=True, open_high=True, why="the ends decide unseen")
     alarm = (logits >= np.log(threshold / (1 - threshold))).double()
     labels = labels.double().expand(logits.shape)
     return (alarm * labels).sum(-1) / labels.sum(-1), (alarm * (1 - labels)).sum(-1) / (1 - labels).sum(-1)

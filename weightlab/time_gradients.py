@@ -24,8 +24,8 @@ MOST_KEEP_BIAS = 20.0
 class TimeGradientRecord:
     """How large the gradient is at every time step, for several seeds, float64; step 1 is the first pixel.
 
-    gradients: (seed, step) norm of the mean loss's gradient with respect to what the step hands on to the next one, over
-               batch and units: the hidden state h, for an LSTM h and the memory c together
+    gradients: (seed, step) norm of the mean loss's gradient with respect to what the step hands on to the next one,
+               over batch and units: the hidden state h, for an LSTM h and the memory c together
     states:    (seed, step) root mean square of h
     radii:     (seed,)      spectral radius of the recurrent matrix; NaN for gated cells, which have several
     """
@@ -194,7 +194,7 @@ def predict_time_gradients(
 
 
 def gate_alone(keep_bias: float, steps: int) -> Tensor:
-    """What an open gate lets through by itself: σ(keep_bias) per step backwards, 1 at the last one, (steps,) float64."""
+    """What a gate lets through by itself: σ(keep_bias) per step backwards, 1 at the last one, (steps,) float64."""
     bias = number("keep_bias", keep_bias, -MOST_KEEP_BIAS, MOST_KEEP_BIAS)
     gate = torch.sigmoid(torch.tensor(bias, dtype=torch.float64))
     return gate ** torch.arange(whole_number("steps", steps, 1, 100_000) - 1, -1, -1, dtype=torch.float64)

@@ -14,6 +14,7 @@ Shared
     training_settings  the controls of a training panel, and the experiment they stand for
     schedule_scene     what a schedule panel shows
     stepper_picture    what the update loop's panel shows
+    imbalance_view     what the panel of imbalanced data shows
 
 One instrument each
     descent_panel      toy landscapes
@@ -22,4 +23,5 @@ One instrument each
     training_panel     a real network in training
     stepper_panel      the update loop, line by line
     schedule_panel     learning-rate schedules
+    imbalance_panel    imbalanced data: shares of the gradient, threshold, confusion matrix
 """

@@ -32,6 +32,7 @@ _POSITIONS = {
     "angle": linear(0.0, 90.0, 46),
     "noise": linear(0.0, 5.0, 51),
     "steps": (*range(10, 100, 10), *range(100, 1001, 25)),
+    "loss_scale": logarithmic(1e-3, 1e3, 25),
 }
 
 
@@ -42,8 +43,9 @@ class DescentPanel(Panel):
     right: two of SIDE_VIEWS ("directions" needs a quadratic). choose_landscape: offer all of them. arrows: offer to
     show gradient step, carried velocity and their sum, for the last rule. settings_map: put the measured (η, μ) plane
     of the last rule beside the landscape, where a drag sets both (quadratics, rules with momentum). positions: the
-    values at which a slider stops, by the setting's name, instead of the usual ones. Values of the controls
-    (learning_rate, momentum, condition_number, start_x, …) may be given by name.
+    values at which a slider stops, by the setting's name, instead of the usual ones. own_rates: a learning rate for
+    each rule (learning_rate_adam, …) instead of one for all. loss_scale: offer to multiply the loss. Values of the
+    controls (learning_rate, momentum, condition_number, start_x, …) may be given by name.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class DescentPanel(Panel):
         arrows: bool | None = None,
         settings_map: bool = False,
         positions: Mapping[str, Sequence[float]] | None = None,
+        own_rates: bool = False,
+        loss_scale: float | None = None,
         questions: Sequence[Question] = (),
         title: str = "Descent",
         **values: float,
@@ -71,19 +75,22 @@ class DescentPanel(Panel):
         self._own = landscape if isinstance(landscape, Landscape) else None
         self._backdrops: dict[Landscape, Any] = {}
         self._map = SettingsMap(self._rules[-1]) if settings_map else None
-        if settings_map and "momentum" not in UPDATE_RULES[self._rules[-1]].defaults:
+        if settings_map and not _shares_momentum(self._rules[-1]):
             raise ValueError(
                 f"settings_map needs a rule with momentum, {self._rules[-1]!r} has none; name 'momentum' last"
             )
+        if settings_map and own_rates:
+            raise ValueError("settings_map sets one learning rate for all rules, got own_rates=True; leave one out")
+        self._own_rates = own_rates
         name = self._own.name if self._own else choose("landscape", landscape, LANDSCAPES)
-        controls, defaults = self._build_controls(name, choose_landscape, arrows)
+        controls, defaults = self._build_controls(name, choose_landscape, arrows, loss_scale)
         for given in (*values, *(positions or {})):
             choose("setting", given, defaults)
         controls = [_repositioned(control, positions or {}) for control in controls]
         super().__init__(controls, {**defaults, **values}, title=title, questions=questions)
 
     def _build_controls(
-        self, name: str, choose_landscape: bool, arrows: bool | None
+        self, name: str, choose_landscape: bool, arrows: bool | None, loss_scale: float | None
     ) -> tuple[list[Control], dict[str, Any]]:
         controls: list[Control] = []
         values: dict[str, Any] = {}
@@ -95,8 +102,12 @@ class DescentPanel(Panel):
         names = list(LANDSCAPES) if choose_landscape and self._own is None else [name]
         if len(names) > 1:
             add(Choice("landscape", "Landscape", tuple((n, LANDSCAPES[n].label) for n in names)), name)
-        add(Slider("learning_rate", "Learning rate η", LEARNING_RATES, "size of each step"), 0.02)
-        if any("momentum" in UPDATE_RULES[rule].defaults for rule in self._rules):
+        rates = {"learning_rate": "Learning rate η"}
+        if self._own_rates:
+            rates = {f"learning_rate_{rule}": f"η of {UPDATE_RULES[rule].label}" for rule in self._rules}
+        for rate, label in rates.items():
+            add(Slider(rate, label, LEARNING_RATES, "size of each step"), 0.02)
+        if any(_shares_momentum(rule) for rule in self._rules):
             add(Slider("momentum", "Momentum μ", MOMENTA, "share of the last velocity that is kept"), 0.9)
         for setting in dict.fromkeys(s for n in names if n in LANDSCAPES for s in LANDSCAPES[n].settings):
             default, low, high = next(
@@ -104,6 +115,8 @@ class DescentPanel(Panel):
             )
             positions = tuple(p for p in _POSITIONS.get(setting, linear(low, high, 51)) if low <= p <= high)
             add(Slider(setting, setting.replace("_", " ").capitalize(), positions), default)
+        if loss_scale is not None:
+            add(Slider("loss_scale", "Loss times", _POSITIONS["loss_scale"], "multiplies every gradient"), loss_scale)
         add(Slider("steps", "Steps", _POSITIONS["steps"]), 100)
         start = self._landscape_for({**values, "landscape": name})
         (x0, x1), (y0, y1) = start.bounds
@@ -121,17 +134,13 @@ class DescentPanel(Panel):
         return landscape(name, **{s: values[s] for s in LANDSCAPES[name].settings if s in values})
 
     def _optimizers(self, values: Mapping[str, Any]) -> tuple[OptimizerSettings, ...]:
-        return tuple(
-            optimizer(
-                rule,
-                **{
-                    s: values[s]
-                    for s in ("learning_rate", "momentum")
-                    if s in values and s in UPDATE_RULES[rule].defaults
-                },
-            )
-            for rule in self._rules
-        )
+        chosen = []
+        for rule in self._rules:
+            settings = {"learning_rate": values[f"learning_rate_{rule}" if self._own_rates else "learning_rate"]}
+            if _shares_momentum(rule):
+                settings["momentum"] = values["momentum"]
+            chosen.append(optimizer(rule, **settings))
+        return tuple(chosen)
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         land = self._landscape_for(values)
@@ -139,7 +148,11 @@ class DescentPanel(Panel):
             values["start_x"], values["start_y"] = land.start
             self._respan_start(land)
         experiment = DescentExperiment(
-            land, self._optimizers(values), start=(values["start_x"], values["start_y"]), steps=int(values["steps"])
+            land,
+            self._optimizers(values),
+            start=(values["start_x"], values["start_y"]),
+            steps=int(values["steps"]),
+            loss_scale=values.get("loss_scale", 1.0),
         )
         record = descend(experiment)
         picture = self._draw(experiment, record, bool(values.get("arrows", False)))
@@ -178,6 +191,11 @@ class DescentPanel(Panel):
             widths=(1.0, 1.0, 0.9),
             chosen=(("settings", experiment.optimizers[-1].learning_rate, experiment.optimizers[-1].momentum),),
         )
+
+
+def _shares_momentum(rule: str) -> bool:
+    """Whether the momentum control is this rule's; RMSprop's own stays off, as in torch.optim."""
+    return "momentum" in UPDATE_RULES[rule].defaults and rule in theory.RECURRENCES
 
 
 def _repositioned(control: Control, positions: Mapping[str, Sequence[float]]) -> Control:
@@ -336,7 +354,8 @@ def descent_reading(experiment: DescentExperiment, record: DescentRecord) -> lis
     for i, (settings, name) in enumerate(zip(experiment.optimizers, record.labels, strict=True)):
         if land.eigenvalues is None or land.gradient_noise > 0:
             break
-        rate, limit = predicted_rate(settings, land.eigenvalues), stable_limit(settings, land.eigenvalues[1])
+        low, high = (experiment.loss_scale * value for value in land.eigenvalues)
+        rate, limit = predicted_rate(settings, (low, high)), stable_limit(settings, high)
         if rate is not None and limit is not None:
             measured = float(rates[i])
             found = f"× {measured:.4f} a step" if math.isfinite(measured) else "too few steps"

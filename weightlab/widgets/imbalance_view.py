@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from weightlab import imbalance_theory as theory
 from weightlab import scores
-from weightlab.imbalanced_runs import ImbalanceRecord
+from weightlab.imbalance import TrainingSet
+from weightlab.imbalanced_runs import ImbalanceExperiment, ImbalanceRecord
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
+from weightlab.widgets.panel import Row, row, verdict
 
 CASES = 1000.0
 CELLS = ("found", "missed", "false alarms", "passed")
 FOREST = 2  # its colour; the twin has 0, the network with the technique 1
 
 
-def imbalance_views() -> tuple[View, ...]:
-    """Four views, two a row."""
+def imbalance_views(last_step: int) -> tuple[View, ...]:
+    """Four views, two a row; runs of `last_step` updates."""
+    updates = Axis("update", limits=(-0.02 * last_step, last_step))  # so that the start shows
     share = (0.0, 1.0)
     edge = (0.0, 1.05)  # so that a curve along the upper edge shows
     return (
-        View("share", "The rare class's share of each update", Axis("update"), Axis("share", limits=share), (0, 0, 1, 1)),
+        View("share", "The rare class's share of each update", updates, Axis("share", limits=share)),
         View(
             "curve",
-            "Precision–recall, over all thresholds",
+            "Precision–recall over all thresholds, now",
             Axis("recall: share of the rare that is found", limits=edge),
-            Axis("precision", limits=edge),
+            Axis("precision: share of alarms right", limits=edge),
             (1, 0, 1, 1),
         ),
-        View("scores", "Scores at this threshold", Axis("update"), Axis("score", limits=edge), (0, 1, 1, 1)),
+        View("scores", "Scores at this threshold", updates, Axis("score", limits=edge), (0, 1, 1, 1)),
         View(
             "matrix",
             "Confusion matrix in 1,000 cases",
@@ -49,13 +54,13 @@ def imbalance_picture(
     *,
     forest: Tensor | None = None,
     switches: tuple[tuple[int, str], ...] = (),
-    last_step: int | None = None,
+    last_step: int,
 ) -> Picture:
     """One run, or two that differ in the technique only, as far as they have come.
 
-    names: of the runs, the one without any technique first. starts: (run, 2) theory's and the measured share of the rare
-    class on the whole training set before the first update. forest: log-odds (test,) of another algorithm. switches:
-    (update, technique) where the technique was changed midway.
+    names: of the runs, the one without any technique first. starts: (run, 2) theory's and the measured share of the
+    rare class on the whole training set before the first update. forest: log-odds (test,) of another algorithm.
+    switches: (update, technique) where the technique was changed midway.
     """
     rows = len(record.evaluated)
     table = TableBuilder(rows)
@@ -73,18 +78,22 @@ def imbalance_picture(
     for run, name in enumerate(names):
         table.add("matrix", "bars", name, _cells(recall[:, run], alarms[:, run], ratio), colour=run)
     references = [
-        Reference("share", "line", "", np.array([[0.0, 0.5], [1e6, 0.5]]), label="½: both pull equally"),
+        Reference("share", "line", "½: both classes pull equally", np.array([[0.0, 0.5], [last_step, 0.5]])),
         Reference("share", "points", "theory, untrained", np.array([[0.0, float(s)] for s in starts[:, 0]])),
         Reference("curve", "line", "", np.array([[0.0, 1 / (1 + ratio)], [1.0, 1 / (1 + ratio)]]), label="chance"),
     ]
     for step, name in switches:
         references.append(Reference("share", "line", "", np.array([[step, 0.0], [step, 1.0]]), label=name))
-    for run, name in enumerate(names):
-        references += _curve(record.logits[-1, run], record.test_labels[run], ratio, threshold, name, run)
+    drawn = [(record.logits[-1, run], record.test_labels[run], name, run) for run, name in enumerate(names)]
     if forest is not None:
-        references += _curve(forest, record.test_labels[0], ratio, threshold, "random forest", FOREST)
+        drawn.append((forest, record.test_labels[0], "random forest", FOREST))
+    for logits, labels, name, colour in drawn:
+        references.append(_curve(logits, labels, ratio, name, colour))
+        # a path that stays where it is: the curve is that of now, whichever update is shown
+        here = np.tile(_operating_point(logits, labels, ratio, threshold), (rows, 1))
+        table.add("curve", "path", name, here, colour=colour)
     return Picture(
-        imbalance_views(),
+        imbalance_views(last_step),
         table.table,
         record.evaluated.numpy().astype(np.float32),
         tuple(table.series),
@@ -101,17 +110,19 @@ def _cells(recall: Tensor, alarms: Tensor, ratio: float) -> np.ndarray:
     return torch.stack([rare * recall, rare * (1 - recall), common * alarms, common * (1 - alarms)], dim=1).numpy()
 
 
-def _curve(logits: Tensor, labels: Tensor, ratio: float, threshold: float, name: str, colour: int) -> list[Reference]:
-    """A dot for each rare example that is found as the threshold falls, and a cross at the threshold chosen."""
+def _curve(logits: Tensor, labels: Tensor, ratio: float, name: str, colour: int) -> Reference:
+    """A dot for each rare example that is found as the threshold falls."""
     precision, recall, _ = scores.precision_recall(logits, labels, ratio)
     corners = torch.cat([recall[1:] != recall[:-1], torch.tensor([True])])  # the highest threshold with this recall
     points = torch.stack([recall[corners], precision[corners]], dim=1).numpy()
-    parts = [Reference("curve", "dots", name, points, colour=colour)]
+    return Reference("curve", "dots", name, points, colour=colour)
+
+
+def _operating_point(logits: Tensor, labels: Tensor, ratio: float, threshold: float) -> np.ndarray:
+    """(2,) recall and precision at the threshold; NaN where there is no alarm at all."""
     found, alarms = (float(rate) for rate in scores.rates(logits, labels, threshold))
-    if found + alarms > 0:
-        at = np.array([[found, theory.precision(found, alarms, ratio)]])
-        parts.append(Reference("curve", "points", "at this threshold", at, label=name))
-    return parts
+    precision = theory.precision(found, alarms, ratio)
+    return np.array([found if found + alarms else np.nan, precision])
 
 
 def _summary(record: ImbalanceRecord, names: tuple[str, ...], ratio: float, threshold: float) -> str:
@@ -126,3 +137,51 @@ def _summary(record: ImbalanceRecord, names: tuple[str, ...], ratio: float, thre
             "in 1,000 cases"
         )
     return "; ".join(parts) + "."
+
+
+def imbalance_reading(
+    record: ImbalanceRecord,
+    experiment: ImbalanceExperiment,
+    sets: Sequence[TrainingSet],
+    starts: Tensor,
+    threshold: float,
+    is_pair: bool,
+) -> list[Row]:
+    """Theory beside measurement; of a pair, what both measure, the network without any technique first."""
+    runs = range(2) if is_pair else range(1)
+    own, ratio = runs[-1], experiment.ratio
+    recall, alarms = scores.rates(record.logits[-1], record.test_labels, threshold)
+
+    def both(measured: Tensor) -> str:
+        return " → ".join(f"{float(measured[run]):.2f}" for run in runs)
+
+    expected, measured = starts[own].tolist()
+    rows = [row("share of the rare, untrained", f"{expected:.3f}", f"{measured:.3f}")]
+    if len(record.pulls):
+        rows.append(row("share, last 20 updates", f"{theory.settled_share():g}", both(record.shares[-1])))
+        labels, batch_size = sets[own].y, experiment.batch_size
+        if batch_size <= len(labels):
+            expected = theory.share_of_batches_without(int(labels.sum()), len(labels), batch_size)
+            without = float((record.rare_seen[:, own] == 0).double().mean())
+            rows.append(row("batches without a rare example", f"{expected:.2f}", f"{without:.2f}"))
+    right = float(theory.accuracy(recall, alarms, ratio)[own])
+    rows += [
+        row("accuracy (theory: never “rare”)", f"{theory.accuracy_of_never(ratio):.3f}", f"{right:.3f}"),
+        row("balanced accuracy", "", both(theory.balanced_accuracy(recall, alarms))),
+        row("recall", "", both(recall)),
+        row("precision", "", both(theory.precision(recall, alarms, ratio))),
+        row("average precision", "", both(scores.average_precision(record.logits[-1], record.test_labels, ratio))),
+    ]
+    return [*rows, verdict(_in_words(float(recall[own]), float(alarms[own]), experiment))]
+
+
+def _in_words(recall: float, alarms: float, experiment: ImbalanceExperiment) -> str:
+    ratio = experiment.ratio
+    cases, rare = scores.confusion(recall, alarms, ratio, CASES), CASES / (1 + ratio)
+    if recall == alarms == 0:
+        return f"No alarm at all: all {rare:.1f} rare cases in 1,000 are missed."
+    said = f"Of {rare:.1f} rare cases in 1,000 it finds {cases.found:.1f}, with {cases.false_alarms:.1f} false alarms."
+    if experiment.technique != "cost_matrix":
+        return said
+    cost = CASES * theory.cost_per_case(recall, alarms, ratio, experiment.cost_ratio, 1.0)
+    return f"{said} Cost {cost:.0f}, where a miss costs {experiment.cost_ratio:g} false alarms."

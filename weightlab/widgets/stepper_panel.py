@@ -6,9 +6,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from weightlab.loop_experiments import (
+    NO_ZERO_GRAD,
+    STEP_FIRST,
+    STEP_FIRST_NO_ZERO_GRAD,
+    USUAL_ORDER,
+    LoopExperiment,
+    LoopRecord,
+)
 from weightlab.loop_problems import PROBLEMS
-from weightlab.update_loop import BACKWARD, USUAL_ORDER, ZERO_GRAD, LoopExperiment, LoopRecord, UpdateLoop
-from weightlab.update_loop import UPDATE as UPDATE_LINE
+from weightlab.update_loop import UpdateLoop
 from weightlab.validate import choose, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
 from weightlab.widgets.panel import Panel
@@ -20,6 +27,12 @@ LEARNING_RATES = logarithmic(1e-3, 10.0, 81)
 MOMENTA = (*(i / 20 for i in range(19)), 0.95, 0.99, 1.0)
 PACES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 MISTAKES = "Mistakes to try"
+ORDERS = {  # by the switches: step() first, zero_grad() forgotten
+    (False, False): USUAL_ORDER,
+    (False, True): NO_ZERO_GRAD,
+    (True, False): STEP_FIRST,
+    (True, True): STEP_FIRST_NO_ZERO_GRAD,
+}
 LEARNING_RATE = {"constant_slope": 0.1, "line": 0.1, "confident_mistake": 1.0, "digits": 0.1}
 
 
@@ -83,9 +96,7 @@ class StepperPanel(Panel):
     # ---- settings ------------------------------------------------------------------------------------------------
 
     def _build(self, values: dict[str, Any]) -> LoopExperiment:
-        order = tuple(line for line in USUAL_ORDER if line != ZERO_GRAD or not values["forget_zero_grad"])
-        if values["step_first"]:
-            order = (*(line for line in order if line not in {BACKWARD, UPDATE_LINE}), UPDATE_LINE, BACKWARD)
+        order = ORDERS[bool(values["step_first"]), bool(values["forget_zero_grad"])]
         by_hand = values["by_hand"] or values["without_no_grad"]
         return LoopExperiment(
             self._problem,
@@ -95,7 +106,7 @@ class StepperPanel(Panel):
             order,
             by_hand,
             not values["without_no_grad"],
-            values.get("evaluate_in_train_mode", False),
+            evaluate_in_train_mode=values.get("evaluate_in_train_mode", False),
             seed=self._seed,
         )
 

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weightlab.loop_theory import steps_moved
-from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
-from weightlab.update_loop import (
+from weightlab.loop_experiments import (
     BACKWARD,
     GET_BATCH,
     LOSS,
@@ -22,6 +20,8 @@ from weightlab.update_loop import (
     LoopExperiment,
     LoopRecord,
 )
+from weightlab.loop_theory import steps_moved
+from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.widgets.panel import Row, row, verdict
 
 Floats = NDArray[np.float64]

@@ -118,7 +118,8 @@ class TimeGradientsPanel(Panel):
         rows = [row("gradient × per time step, backwards", expected, f"{float(ratio):.3f}")]
         if values["cell"] == "rnn":
             radius = predicted_radius(self.initialization(values), int(values["width"]), values["activation"])
-            rows.append(row("spectral radius of the recurrent matrix", f"{radius:.2f}", f"{float(record.radii[0]):.2f}"))
+            found = float(record.radii[0])
+            rows.append(row("spectral radius of the recurrent matrix", f"{radius:.2f}", f"{found:.2f}"))
         whole_theory = "–" if theory is None else f"{float(theory[0]):.1e}"
         rows.append(row("time step 1 : time step 64", whole_theory, f"{float(whole):.1e}"))
         rows.append(verdict(_verdict(float(whole))))
@@ -175,9 +176,8 @@ def time_gradients_picture(record: TimeGradientRecord, theory: Tensor | None, ce
         tuple(references),
         widths=(1.5, 1.0),
         heights=(1.0,),
-        summary=f"{MODELS[cell].label}: gradient {float(gradients[0]):.2g} at time step 1, {float(gradients[-1]):.2g} at "
-        f"time step {steps}, ratio {ratio:.2g}; hidden state {float(states[-1]):.2g} at the end.",
-        groups=(),
+        summary=f"{MODELS[cell].label}: gradient {float(gradients[0]):.2g} at time step 1, {float(gradients[-1]):.2g} "
+        f"at time step {steps}, ratio {ratio:.2g}; hidden state {float(states[-1]):.2g} at the end.",
     )
 
 

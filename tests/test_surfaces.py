@@ -1,0 +1,135 @@
+"""Planes through a network's weights, and sharpness against exact Hessians and the edge of stability."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from weightlab.datasets import dataset
+from weightlab.experiments import TrainingExperiment
+from weightlab.losses import LOSSES
+from weightlab.models import model
+from weightlab.surfaces import (
+    filter_normalized,
+    flat_weights,
+    loss_function,
+    loss_on_plane,
+    path_plane,
+    random_plane,
+    sharpness,
+    watch_sharpness,
+)
+from weightlab.training import Training
+from weightlab.update_rules import optimizer
+
+
+def small(**changes: object) -> TrainingExperiment:
+    settings: dict[str, object] = {
+        "model": model("mlp", depth=1, width=4, activation="tanh"),
+        "dataset": dataset("moons", samples=60),
+        "optimizer": optimizer("gradient_descent", learning_rate=0.3),
+        "batch_size": None,
+        "steps": 60,
+        "dtype": "float64",
+    }
+    return TrainingExperiment(**(settings | changes))  # type: ignore[arg-type]
+
+
+def test_the_loss_of_a_flat_vector_is_the_networks_own_loss() -> None:
+    experiment = small()
+    training = Training(experiment)
+    data = experiment.dataset
+    value = LOSSES[experiment.loss].value(training.network(data.x_train), data.y_train, data.classes)
+    assert torch.equal(loss_function(training.network, experiment)(flat_weights(training.network)), value)
+
+
+def test_the_middle_of_a_plane_has_the_true_loss_and_rows_run_up() -> None:
+    experiment = small()
+    training = Training(experiment)
+    loss = loss_function(training.network, experiment)
+    plane = random_plane(training.network, seed=1)
+    grid = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    losses = loss_on_plane(loss, plane, grid, torch.tensor([0.0, 0.5], dtype=torch.float64), chunk=3)
+    assert losses.shape == (2, 5)
+    assert torch.allclose(losses[0, 2], loss(plane.origin), rtol=1e-12)
+    assert torch.allclose(losses[1, 3], loss(plane.origin + 0.5 * plane.across + 0.5 * plane.up), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_directions_are_as_long_as_the_networks_filters(kind: str) -> None:
+    network = model(kind, depth=2, width=6).build((1, 8, 8), 10)
+    direction = filter_normalized(network, torch.Generator().manual_seed(0))
+    for parameter, part in zip(
+        network.parameters(), direction.split([p.numel() for p in network.parameters()]), strict=True
+    ):
+        if parameter.dim() < 2:
+            assert not part.any()
+        else:
+            expected = parameter.detach().flatten(1).norm(dim=1)
+            assert torch.allclose(part.view(len(parameter), -1).norm(dim=1), expected, rtol=1e-5)
+
+
+def test_a_flat_path_is_held_whole_by_its_plane() -> None:
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(50, 2, generator=generator, dtype=torch.float64)).Q
+    path = torch.randn(20, 2, generator=generator, dtype=torch.float64) @ basis.T + 1.0
+    plane = path_plane(path)
+    assert plane.explained is not None and sum(plane.explained) == pytest.approx(1.0)
+    a, b = plane.coordinates(path).unbind(-1)
+    assert torch.allclose(plane.points(a, b), path, atol=1e-12)
+    assert float(plane.across @ plane.up) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_real_path_is_told_with_the_share_its_plane_explains() -> None:
+    record = watch_sharpness(small(steps=40), every=4)
+    plane = path_plane(record.path)
+    first, second = plane.explained or (0.0, 0.0)
+    offsets = record.path - record.path[-1]
+    a, b = plane.coordinates(record.path).unbind(-1)
+    kept = (plane.points(a, b) - plane.origin).square().sum() / offsets.square().sum()
+    assert float(kept) == pytest.approx(first + second, rel=1e-9)
+    assert 0.5 < first + second < 1
+
+
+def test_sharpness_is_the_hessians_largest_eigenvalue() -> None:
+    experiment = small(steps=200)
+    training = Training(experiment)
+    for _ in training:
+        pass
+    loss = loss_function(training.network, experiment)
+    weights = flat_weights(training.network)
+    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, weights))
+    largest = values[values.abs().argmax()]
+    assert sharpness(loss, weights, iterations=2000, tolerance=1e-10) == pytest.approx(float(largest), rel=1e-5)
+
+
+def test_sharpness_of_a_quadratic_is_its_curvature() -> None:
+    curvatures = torch.tensor([1.0, 3.0, 7.0], dtype=torch.float64)
+    point = torch.zeros(3, dtype=torch.float64)
+    assert sharpness(lambda w: 0.5 * (curvatures * w.square()).sum(), point, tolerance=1e-12) == pytest.approx(7.0)
+
+
+def test_watching_changes_nothing_of_the_run() -> None:
+    experiment = small(steps=20)
+    record = watch_sharpness(experiment, every=5)
+    assert record.steps.tolist() == [0, 5, 10, 15, 20]
+    plain = Training(experiment)
+    for _ in plain:
+        pass
+    assert torch.equal(flat_weights(plain.network), record.path[-1])
+    # the training loss of step t is the full batch's loss at the weights after t steps
+    assert torch.allclose(record.losses[:-1], plain.record().losses[::5].double(), rtol=1e-12)
+
+
+def test_what_cannot_be_drawn_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="at least 3 snapshots"):
+        path_plane(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="stays where it is"):
+        path_plane(torch.ones(4, 5))
+    plane = random_plane(Training(small()).network)
+    grid = torch.linspace(-1, 1, 300)
+    with pytest.raises(ValueError, match="coarser grid"):
+        loss_on_plane(lambda w: w.sum(), plane, grid, grid)
+    without = small(dataset=dataset("moons", samples=60, validation_fraction=0.0))
+    with pytest.raises(ValueError, match="no validation examples"):
+        loss_function(Training(without).network, without, validation=True)
