@@ -4,51 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.optim import lr_scheduler
 
-from weightlab.schedules import SCHEDULES, ScheduleSettings, schedule
+from weightlab.schedules import SCHEDULES, schedule
+from weightlab.torch_schedulers import largest_difference, rates_of_torch, torch_scheduler
 
 RATE = 0.3
 STEPS = 150
-Scheduler = Callable[[torch.optim.Optimizer, ScheduleSettings], Any]
-
-
-def _cosine(optimizer: torch.optim.Optimizer, half_cycle: float, lowest: float) -> lr_scheduler.LRScheduler:
-    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=int(half_cycle), eta_min=lowest * RATE)
-
-
-def _warmup(optimizer: torch.optim.Optimizer, chosen: ScheduleSettings) -> lr_scheduler.LRScheduler:
-    length = int(chosen.warmup_steps)
-    rising = lr_scheduler.LinearLR(optimizer, start_factor=chosen.first, total_iters=length)
-    if chosen.decay_steps == 0:
-        return rising
-    falling = _cosine(optimizer, chosen.decay_steps, chosen.lowest)
-    return lr_scheduler.SequentialLR(optimizer, [rising, falling], milestones=[length])
-
-
-COUNTERPARTS: dict[str, Scheduler] = {
-    "constant": lambda o, s: lr_scheduler.ConstantLR(o, factor=1.0),
-    "step": lambda o, s: lr_scheduler.StepLR(o, step_size=int(s.step_size), gamma=s.gamma),
-    "exponential": lambda o, s: lr_scheduler.ExponentialLR(o, gamma=s.gamma),
-    "polynomial": lambda o, s: lr_scheduler.PolynomialLR(o, total_iters=int(s.total_steps), power=s.power),
-    "triangular": lambda o, s: lr_scheduler.CyclicLR(
-        o, base_lr=s.lowest * RATE, max_lr=RATE, step_size_up=int(s.half_cycle), cycle_momentum=False
-    ),
-    "cosine": lambda o, s: _cosine(o, s.half_cycle, s.lowest),
-    "warmup": _warmup,
-    "plateau": lambda o, s: lr_scheduler.ReduceLROnPlateau(
-        o, factor=s.factor, patience=int(s.patience), threshold=s.threshold, cooldown=int(s.cooldown),
-        min_lr=s.lowest * RATE, eps=0.0,
-    ),
-}
 
 length = st.integers(1, 2 * STEPS)
 factor = st.floats(0.05, 1.0)
@@ -69,20 +35,6 @@ DRAWN: dict[str, st.SearchStrategy[dict[str, float]]] = {
 }
 
 
-def rates_of_torch(chosen: ScheduleSettings, losses: list[float]) -> list[float]:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
-    with warnings.catch_warnings():
-        # SequentialLR itself still calls its parts with the epoch that they warn about
-        warnings.filterwarnings("ignore", message=".*epoch parameter in `scheduler.step", category=UserWarning)
-        scheduler = COUNTERPARTS[chosen.name](optimizer, chosen)
-        rates = []
-        for loss in losses:
-            rates.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            scheduler.step(*([loss] if chosen.needs_losses else []))
-    return rates
-
-
 @pytest.mark.parametrize("name", SCHEDULES)
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
@@ -95,7 +47,7 @@ def test_schedule_equals_its_torch_counterpart(name: str, data: st.DataObject) -
         steps = STEPS
     noise = torch.rand(steps, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99)))).tolist()
     losses = [math.exp(-step / 30) + 0.3 * kick for step, kick in enumerate(noise)]
-    expected = rates_of_torch(chosen, losses)
+    expected = rates_of_torch(chosen, RATE, losses)
     tracker, ours = chosen.start(), []
     for loss in losses:
         ours.append(RATE * tracker.factor())
@@ -105,9 +57,18 @@ def test_schedule_equals_its_torch_counterpart(name: str, data: st.DataObject) -
         assert (RATE * chosen.factors(steps)).tolist() == ours
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_largest_difference_sees_a_wrong_counterpart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = [math.exp(-step / 30) + 0.3 * (step % 7) / 7 for step in range(STEPS)]
+    assert largest_difference(schedule(name), RATE, losses) <= 1e-15
+    wrong = rates_of_torch(schedule("exponential", gamma=0.9), RATE, losses)
+    monkeypatch.setattr("weightlab.torch_schedulers.rates_of_torch", lambda *_: wrong)
+    assert largest_difference(schedule(name), RATE, losses) > 0.01
+
+
 def test_cosine_goes_on_as_torchs_closed_form() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
-    closed_form = _cosine(optimizer, 40, 0.1)
+    closed_form = torch_scheduler(schedule("cosine", half_cycle=40, lowest=0.1), optimizer)
     ours = (RATE * schedule("cosine", half_cycle=40, lowest=0.1).factors(STEPS)).tolist()
     for step in range(STEPS):
         closed_form.last_epoch = step

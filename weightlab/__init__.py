@@ -45,6 +45,7 @@ Layer 2
     signals           forward and backward magnitudes per layer of a deep network -> SignalRecord
     loop_experiments  LoopExperiment and LoopRecord: what the update loop runs and leaves
     update_loop       the training loop one line of PyTorch at a time
+    class_gradients   the gradient of a batch split by class, for networks side by side
     imbalanced_runs   small networks on imbalanced data: how much of each update comes from each class
     leakage           resampling before the split, and what the score is then worth
     loop_measurements what the update loop's habits cost or save, measured on the digits
@@ -55,6 +56,7 @@ Layer 2
 Layer 3
     plots             draws pictures on a given matplotlib Axes; never trains
     checks            verdicts on a learner's answer
+    schedule_figures  schedules: rates over steps, noise floors, mean losses, runs side by side
     momentum_figures  what momentum does: steps as sums, named lines, the (learning rate, momentum) plane
     signal_figures    signals through depth, and real runs over several seeds, side by side
     loop_figures      what a loss does to the gradient of a confident mistake

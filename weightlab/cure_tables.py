@@ -9,6 +9,7 @@ from torch import Tensor
 from weightlab.cures import CURES, Treatment
 
 HEALTHY = (0.003, 30.0)  # gradient norms at the first layer or time step; near the output they are 0.05 to 0.7
+STILL_LARGE, FEW = 10.0, 0.5  # bounds for ends that rounding decides
 WORSE = 3.0  # a factor beyond the spread over seeds of the deep networks
 
 
@@ -16,7 +17,8 @@ def cures_table(treatments: Mapping[str, Treatment]) -> str:
     """One line a cure: gradient at the first layer or time step, size of the first update, afterwards, what it does.
 
     Magnitudes are geometric means over the seeds; ×÷ is the factor of one standard deviation of the logarithm.
-    "later" leaves out seeds that diverged.
+    "later" leaves out seeds that diverged. Where the gradient explodes so do rounding errors, which differ from machine to
+    machine: there the ends are given as above or below a bound.
     """
     untreated = treatments["none"]
     deep = not untreated.disease.recurrent
@@ -27,13 +29,26 @@ def cures_table(treatments: Mapping[str, Treatment]) -> str:
     ]
     for one in treatments.values():
         middle, spread = logarithmic_mean(one.first)
-        later = "–" if one.diverged == len(one.right) else f"{logarithmic_mean(one.after[:, 0])[0]:.1e}"
-        share = "" if not deep else "–" if one.diverged else f"{float(one.right.mean()):.0%}"
+        later, share = _endings(one)
+        share = share if deep else ""
         lines.append(
             f"{one.cure.label:20}{f'{middle:.1e} ×÷ {spread:.2g}':>19}{logarithmic_mean(one.update)[0]:>9.1e}"
             f"{later:>11}{share:>7}  {verdict(one, untreated)}"
         )
     return "\n".join(lines)
+
+
+def _endings(treatment: Treatment) -> tuple[str, str]:
+    """The gradient afterwards and the share right, as far as they can be repeated."""
+    later, right = logarithmic_mean(treatment.after[:, 0])[0], float(treatment.right.mean())
+    if logarithmic_mean(treatment.first)[0] <= HEALTHY[1]:
+        share = "–" if treatment.diverged else f"{right:.0%}"
+        return f"{later:.1e}", share
+    large = f"> {STILL_LARGE:g}" if later > STILL_LARGE else f"< {STILL_LARGE:g}"
+    return (
+        "–" if treatment.diverged == len(treatment.right) else "0" if later == 0 else large,
+        "–" if treatment.diverged else f"{'<' if right < FEW else '>'} {FEW:.0%}",
+    )
 
 
 def cures_summary(wards: Mapping[str, Mapping[str, Treatment]]) -> str:

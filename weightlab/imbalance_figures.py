@@ -6,6 +6,7 @@ They draw what was measured; nothing here measures. Colours and line styles go b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,19 +14,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from weightlab.class_gradients import ImbalanceRecord, windowed_mean
+from weightlab.imbalance import TECHNIQUES
 from weightlab.plots import DASHES, MARKERS, PALETTE, label_axes, new_figure
-from weightlab.scores import Confusion
+from weightlab.scores import Confusion, Scores, confusion
 
 
-def ratio_figure(ratios: Sequence[float], scores: Mapping[str, Tensor], never: Sequence[float]) -> Figure:
-    """Scores (ratio, seed) by name over the ratio: mean, and one standard deviation as a band.
+def ratio_figure(records: Mapping[float, ImbalanceRecord], never: Sequence[float]) -> Figure:
+    """Scores over the ratio, at the threshold 1/2: mean over the seeds, and one standard deviation as a band.
 
     never: the accuracy of whoever always says "common", at each ratio.
     """
     figure = new_figure(7.4, 3.3)
     axes = figure.subplots()
-    for number, (name, values) in enumerate(scores.items()):
-        _band(axes, np.asarray(ratios), values, name, number)
+    ratios = list(records)
+    results = [record.scores(ratio) for ratio, record in records.items()]
+    drawn = {
+        "accuracy": [result.accuracy for result in results],
+        "balanced accuracy": [result.balanced_accuracy for result in results],
+        "recall": [result.recall for result in results],
+        "average precision": [record.average_precision(ratio)[-1] for ratio, record in records.items()],
+    }
+    for number, (name, values) in enumerate(drawn.items()):
+        _band(axes, np.asarray(ratios), torch.stack(values), name, number)
     axes.plot(ratios, never, ls="", marker="+", color="0.1", ms=9, mew=1.6, label='always "common", R/(R + 1)')
     axes.set_xscale("log")
     axes.set_xticks(list(ratios), [f"1:{ratio:g}" for ratio in ratios])
@@ -36,20 +47,39 @@ def ratio_figure(ratios: Sequence[float], scores: Mapping[str, Tensor], never: S
     return figure
 
 
-def shares_figure(shares: Mapping[str, Tensor], starts: Mapping[str, float], title: str = "") -> Figure:
-    """The rare class's share of the gradient (step, seed) by technique; theory's crosses at the first update."""
-    figure = new_figure(7.4, 3.3)
-    axes = figure.subplots()
-    for number, (name, values) in enumerate(shares.items()):
-        _band(axes, np.arange(1, len(values) + 1), values, name, number)
-        axes.plot([1], [starts[name]], marker="+", color="0.1", ms=10, mew=1.8, zorder=6, clip_on=False)
-    axes.plot([], [], ls="", marker="+", color="0.1", ms=9, mew=1.6, label="theory, untrained")
-    axes.axhline(0.5, color="0.3", lw=0.9, ls=(0, (1, 2)))
-    axes.set_xscale("log")
-    axes.set_xlim(1, len(next(iter(shares.values()))))
-    axes.set_ylim(0, 0.8)
-    label_axes(axes, title or "Share of the gradient that comes from the rare class", "update", "share")
-    axes.legend(fontsize=8, frameon=False, loc="lower right", ncols=2)
+def shares_figure(records: Mapping[str, ImbalanceRecord], weighted_shares: Mapping[str, float]) -> Figure:
+    """The rare class's share of the gradient, and how hard it pulls the output bias, by technique, over the updates.
+
+    weighted_shares: the rare examples' part of all examples as the technique weighs or draws them, q. Theory's crosses
+    are the untrained network's share q and pull q/2, the dotted lines the settled share 1/2 and pull q(1 - q).
+    """
+    figure = new_figure(8.8, 3.5)
+    share, pull = figure.subplots(1, 2)
+    steps = len(next(iter(records.values())).pulls)
+    updates = np.arange(1, steps + 1)
+    dotted: dict[str, Any] = {"color": "0.3", "lw": 0.9, "ls": (0, (1, 2))}
+    cross: dict[str, Any] = {"color": "0.1", "ls": "", "marker": "+", "ms": 9}
+    for number, (name, record) in enumerate(records.items()):
+        label = TECHNIQUES[name].label if name in TECHNIQUES else name
+        _band(share, updates, record.shares, label, number)
+        _band(pull, updates, windowed_mean(record.bias_pulls[..., 1]), label, number)
+        q = weighted_shares[name]
+        share.plot([1], [q], mew=1.8, zorder=6, clip_on=False, **cross)
+        pull.plot([1], [q / 2], mew=1.8, zorder=6, clip_on=False, **cross)
+        pull.axhline(q * (1 - q), **dotted)
+    share.axhline(0.5, **dotted)
+    share.plot([], [], mew=1.6, label="theory, untrained", **cross)
+    for axes in (share, pull):
+        axes.set_xscale("log")
+        axes.set_xlim(1, steps)
+        ticks = [tick for tick in (1, 3, 10, 30, 100, 300, 1000) if tick <= steps]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+    share.set_ylim(0, 0.8)
+    pull.set_yscale("log")
+    label_axes(share, "The rare class's share of the gradient", "update", "share, last 20 updates")
+    label_axes(pull, "How hard the rare class pulls the output", "update", "its part of the bias's gradient")
+    figure.legend(*share.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
@@ -59,41 +89,42 @@ def techniques_figure(scores: Mapping[str, Mapping[str, Tensor]]) -> Figure:
     all_axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     for axes, (score, by_name) in zip(all_axes, scores.items(), strict=True):
         names = list(by_name)
+        labels = [TECHNIQUES[name].label if name in TECHNIQUES else name for name in names]
         for place, values in enumerate(by_name.values()):
             _dots(axes, values, place, PALETTE[0])
         axes.axvline(float(by_name[names[0]].mean()), color="0.3", lw=0.9, ls=(0, (1, 2)))
         label_axes(axes, score, "", "")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), labels)
         axes.set_ylim(len(names) - 0.4, -0.6)
     return figure
 
 
 def thresholds_figure(
     curves: Mapping[str, tuple[Tensor, Tensor]],
-    points: Sequence[tuple[str, float, float]],
-    matrices: Mapping[str, Confusion],
+    marks: Mapping[str, Scores],
     names: tuple[str, str],
 ) -> Figure:
-    """Precision–recall curves (precision, recall) by name with marked points, and confusion matrices beside them.
+    """Precision–recall curves (precision, recall) by name, and marked thresholds with their confusion matrices.
 
-    points: (text, recall, precision). names: of the common and the rare class.
+    marks: text -> scores () at a threshold. names: of the common and the rare class.
     """
     figure = new_figure(9.2, 3.5)
-    all_axes = figure.subplots(1, 1 + len(matrices), width_ratios=[1.7, *[1] * len(matrices)], squeeze=False)[0]
+    all_axes = figure.subplots(1, 1 + len(marks), width_ratios=[1.7, *[1] * len(marks)], squeeze=False)[0]
     axes = all_axes[0]
     for number, (name, (precision, recall)) in enumerate(curves.items()):
         style = {"ls": DASHES[number % len(DASHES)], "color": PALETTE[number % len(PALETTE)]}
-        axes.step(recall.numpy(), precision.numpy(), where="post", lw=1.6, label=name, **style)
-    for text, recall_at, precision_at in points:
-        axes.plot(recall_at, precision_at, marker="+", color="0.1", ms=10, mew=1.8, zorder=5)
-        axes.annotate(text, (recall_at, precision_at), fontsize=8, xytext=(-7, -4), textcoords="offset points",
-                      ha="right", va="top")  # fmt: skip
+        axes.plot(recall.numpy(), precision.numpy(), drawstyle="steps-post", lw=1.6, label=name, **style)
+    for text, scores in marks.items():
+        at = float(scores.recall), float(scores.precision)
+        axes.plot(*at, marker="+", color="0.1", ms=10, mew=1.8, zorder=5)
+        axes.annotate(text, at, fontsize=8, xytext=(-7, -4), textcoords="offset points", ha="right", va="top")
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.05)
     label_axes(axes, "Precision–recall", "recall: share of the rare that is found", "precision: share of alarms right")
     axes.legend(fontsize=8, frameon=False, loc="lower left")
-    for beside, (title, matrix) in zip(all_axes[1:], matrices.items(), strict=True):
-        _matrix(beside, title, matrix, names)
+    for beside, (text, scores) in zip(all_axes[1:], marks.items(), strict=True):
+        cases = confusion(float(scores.recall), float(scores.false_alarm_rate), scores.ratio)
+        _matrix(beside, f"{text}: 1,000 cases", cases, names)
     return figure
 
 
@@ -106,7 +137,7 @@ def _matrix(axes: Axes, title: str, matrix: Confusion, names: tuple[str, str]) -
             axes.text(said, truth, f"{values[truth, said]:.1f}", ha="center", va="center", fontsize=10, color="0.05")
     label_axes(axes, title, "answer", "truth")
     axes.set_xticks((0, 1), names)
-    axes.set_yticks((0, 1), names, rotation=90, va="center")
+    axes.set_yticks((0, 1), names)
 
 
 def leak_figure(results: Mapping[str, tuple[Tensor, Tensor]], chance: float = 0.5) -> Figure:

@@ -31,6 +31,16 @@ def settled_share() -> float:
     return 0.5
 
 
+def settled_pull(ratio: float, weight_ratio: float = 1.0) -> float:
+    """Each class's part of the output bias's gradient once every prediction is the rare class's share q: q(1 - q).
+
+    So it is when the bias has settled and nothing else is learnt yet. q = w/(w + R) as above, where an example weighs 1
+    on average.
+    """
+    share = starting_share(ratio, weight_ratio)
+    return share * (1 - share)
+
+
 def share_of_batches_without(rare: int, examples: int, batch_size: int) -> float:
     """Probability that a batch drawn without repetition holds none of `rare` among `examples`.
 

@@ -15,19 +15,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
+from weightlab import imbalance_theory as theory
+from weightlab.class_gradients import ImbalanceRecord, Networks
 from weightlab.devices import settle_threads
 from weightlab.experiments import MAX_SEED
-from weightlab.imbalance import MAX_COST, MAX_RATIO, TASKS, TECHNIQUES, Imbalanced, TrainingSet, imbalanced, prepare
-from weightlab.initializers import initialization
-from weightlab.models import initialize, model
+from weightlab.imbalance import (
+    MAX_COST,
+    MAX_RATIO,
+    TASKS,
+    TECHNIQUES,
+    Imbalanced,
+    TrainingSet,
+    forest_logits,
+    imbalanced,
+    prepare,
+)
 from weightlab.update_rules import UPDATE_RULES
 from weightlab.validate import choose, number, whole_number
 
 MAX_STEPS, MAX_WIDTH, MAX_BATCH = 20_000, 512, 4096
-WINDOW = 20  # updates over which a share is taken: single batches scatter
 
 
 @dataclass(frozen=True)
@@ -76,97 +84,6 @@ class ImbalanceExperiment:
     def training_set(self, data: Imbalanced) -> TrainingSet:
         """What the technique makes of them."""
         return prepare(self.technique, data, cost_ratio=self.cost_ratio)
-
-
-@dataclass(frozen=True, eq=False)
-class ImbalanceRecord:
-    """What a pass leaves, on the CPU.
-
-    pulls:       (step, run, 2) length of the common and the rare examples' part of the batch's gradient
-    bias_pulls:  (step, run, 2) the same for the output bias alone
-    rare_seen:   (step, run) rare examples in the batch
-    evaluated:   (evaluation,) updates done before each evaluation; the last is after the last update
-    logits:      (evaluation, run, test)
-    test_labels: (run, test) 0 or 1
-    """
-
-    pulls: Tensor
-    bias_pulls: Tensor
-    rare_seen: Tensor
-    evaluated: Tensor
-    logits: Tensor
-    test_labels: Tensor
-
-    @property
-    def shares(self) -> Tensor:
-        """(step, run): the rare class's part of what both classes pull, over the last WINDOW updates."""
-        return windowed_share(self.pulls)
-
-    def of(self, runs: slice) -> ImbalanceRecord:
-        """Some of the runs alone."""
-        return ImbalanceRecord(
-            self.pulls[:, runs],
-            self.bias_pulls[:, runs],
-            self.rare_seen[:, runs],
-            self.evaluated,
-            self.logits[:, runs],
-            self.test_labels[runs],
-        )
-
-    def share(self, first: int, last: int) -> Tensor:
-        """(run,): the same over updates first <= step < last."""
-        summed = self.pulls[first:last].sum(dim=0)
-        return summed[:, 1] / summed.sum(dim=-1)
-
-
-def windowed_share(pulls: Tensor, window: int = WINDOW) -> Tensor:
-    """Share of the rare class (step, run) of pulls (step, run, 2), summed over the last `window` updates."""
-    total = pulls.cumsum(dim=0)
-    total = total - functional.pad(total, (0, 0, 0, 0, window, 0))[: len(total)]
-    return total[..., 1] / total.sum(dim=-1)
-
-
-class Networks:
-    """`run` networks inputs -> width ReLUs -> 1 logit as one flat tensor of weights (run, weight).
-
-    The order is that of weightlab's MLP of depth 1, the output bias comes last. Each network starts undecided: He
-    normal hidden weights from its own seed, an output layer of zeros, so that every first prediction is 1/2.
-    """
-
-    def __init__(self, inputs: int, width: int, seeds: Sequence[int]) -> None:
-        self.inputs, self.width = inputs, width
-        settings = model("mlp", depth=1, width=width)
-        rows = []
-        for seed in seeds:
-            network = settings.build(inputs, 1)
-            source = torch.Generator().manual_seed(seed)
-            initialize(network, initialization("he_normal"), settings.hidden_activation, source)
-            _, output = network.layers[-1]
-            with torch.no_grad():
-                for parameter in output.parameters():
-                    parameter.zero_()
-            rows.append(nn.utils.parameters_to_vector(network.parameters()).detach())
-        self.weights = torch.stack(rows).requires_grad_()
-
-    def logits(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """(run, example) of x (run, example, inputs)."""
-        weights = self.weights if weights is None else weights
-        matrix, bias, output, last = weights.split([self.inputs * self.width, self.width, self.width, 1], dim=1)
-        hidden = torch.baddbmm(bias[:, None], x, matrix.view(-1, self.width, self.inputs).transpose(1, 2)).relu()
-        return torch.baddbmm(last[:, None], hidden, output[:, :, None]).squeeze(2)
-
-    def parts(self, x: Tensor, y: Tensor, counts: Tensor, run: int | None = None) -> tuple[Tensor, Tensor]:
-        """Gradients (run, weight) of the common and the rare examples' part of the batch's mean loss.
-
-        x (run, example, inputs), y (run, example) 0 or 1, counts (run, example) how much each example counts. The parts
-        add up to the batch's gradient. `run` takes one network alone.
-        """
-        weights = self.weights if run is None else self.weights[run : run + 1]
-        losses = functional.binary_cross_entropy_with_logits(self.logits(x, weights), y, reduction="none") * counts
-        losses = losses / y.shape[1]
-        (common,) = torch.autograd.grad((losses * (1 - y)).sum(), weights, retain_graph=True)
-        (rare,) = torch.autograd.grad((losses * y).sum(), weights)
-        return common, rare
 
 
 class ImbalanceTraining:
@@ -236,14 +153,18 @@ class ImbalanceTraining:
         batch, self._streams[run] = stream[: self._batch_size], stream[self._batch_size :]
         return batch
 
-    def whole_pulls(self) -> Tensor:
-        """(run, 3): lengths of the common part, the rare part and their sum, now, over the whole training set."""
-        rows = []
+    def whole_pulls(self) -> tuple[Tensor, Tensor]:
+        """Lengths of the common and the rare part now, over the whole training set: of all weights, of the output bias.
+
+        Both are (run, 2).
+        """
+        whole, bias = [], []
         for run, one in enumerate(self.sets):
             y = one.y.double()[None]
             common, rare = self.networks.parts(one.x[None], y, self._counts[run][one.y][None], run)
-            rows.append(torch.stack([common.norm(), rare.norm(), (common + rare).norm()]))
-        return torch.stack(rows)
+            whole.append(torch.stack([common.norm(), rare.norm()]))
+            bias.append(torch.stack([common[0, -1], rare[0, -1]]).abs())
+        return torch.stack(whole), torch.stack(bias)
 
     def _evaluate(self) -> None:
         if self._evaluated[-1:] == [self.steps_done]:
@@ -300,6 +221,30 @@ def train_techniques(
     runs = [ImbalanceExperiment(technique=name, seed=seed, **settings) for name in names for seed in range(count)]
     record = train_imbalanced(runs, evaluate_every=evaluate_every)
     return {name: record.of(slice(count * i, count * (i + 1))) for i, name in enumerate(names)}
+
+
+def untrained_shares(*, technique: str = "none", seeds: int = 6, **settings: Any) -> tuple[Tensor, Tensor, float]:
+    """The rare class's share of the gradient before the first update: of all weights, of the output bias, theory's.
+
+    The first two are (seed,), each on its whole training set after the technique. The third is theory's for the bias.
+    """
+    runs = [ImbalanceExperiment(technique=technique, seed=seed, **settings) for seed in range(seeds)]
+    training = make_training(runs)
+    shares = [pulls[:, 1] / pulls.sum(dim=1) for pulls in training.whole_pulls()]
+    return shares[0], shares[1], expected_share(training.sets[0])
+
+
+def train_forests(*, task: str = "digits", ratio: float = 50.0, seeds: int = 6) -> tuple[Tensor, Tensor]:
+    """Logits and labels (seed, test) of a random forest on each seed's data as they are."""
+    parts = [imbalanced(task, ratio, seed) for seed in range(whole_number("seeds", seeds, 1, 1000))]
+    logits = [forest_logits(prepare("none", data), data.x_test, seed=data.seed) for data in parts]
+    return torch.stack(logits), torch.stack([data.y_test for data in parts])
+
+
+def expected_share(training: TrainingSet) -> float:
+    """Theory's share of the rare class in the output bias's gradient while the network is untrained."""
+    rare = int(training.y.sum())
+    return theory.starting_share((len(training.y) - rare) / rare, training.weight_ratio)
 
 
 def train_imbalanced(

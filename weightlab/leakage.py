@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from weightlab import scores
 from weightlab.imbalance import Imbalanced, TrainingSet, forest_logits, imbalanced, prepare
 from weightlab.imbalanced_runs import ImbalanceTraining
+from weightlab.scores import score
 from weightlab.validate import choose, number, whole_number
 
 Split = tuple[TrainingSet, Tensor, Tensor]
@@ -103,8 +103,8 @@ def measure_leak(
     for (data, training, x, y), given in zip(splits, logits, strict=True):
         rare = x[y == 1]
         rows.append((
-            scores.balanced_accuracy(given[: len(y)], y),
-            scores.balanced_accuracy(given[len(y) :], data.y_test),
+            score(given[: len(y)], y, ratio).balanced_accuracy,
+            score(given[len(y) :], data.y_test, ratio).balanced_accuracy,
             torch.tensor(copies_shared(training.x, rare) / len(rare), dtype=torch.float64),
         ))  # fmt: skip
     return LeakRecord(*(torch.stack(column) for column in zip(*rows, strict=True)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -14,14 +16,16 @@ GET_BATCH, PREDICT, LOSS, ZERO_GRAD, BACKWARD, UPDATE = USUAL_ORDER = (1, 2, 3, 
 NO_ZERO_GRAD = (1, 2, 3, 5, 6)
 STEP_FIRST = (1, 2, 3, 4, 6, 5)
 STEP_FIRST_NO_ZERO_GRAD = (1, 2, 3, 6, 5)
-LINES = {
-    GET_BATCH: "x, y = next(batches)",
-    PREDICT: "prediction = model(x)",
-    LOSS: "loss = loss_fn(prediction, y)",
-    ZERO_GRAD: "optimizer.zero_grad()",
-    BACKWARD: "loss.backward()",
-    UPDATE: "optimizer.step()",
-}
+LINES: Mapping[int, str] = MappingProxyType(
+    {
+        GET_BATCH: "x, y = next(batches)",
+        PREDICT: "prediction = model(x)",
+        LOSS: "loss = loss_fn(prediction, y)",
+        ZERO_GRAD: "optimizer.zero_grad()",
+        BACKWARD: "loss.backward()",
+        UPDATE: "optimizer.step()",
+    }
+)
 LONGEST_ORDER = 24
 SIZES = ("w", "w.grad", "buffer", "Δw")  # what is followed, in the order of LoopRecord's last dimension
 
@@ -148,6 +152,11 @@ class LoopRecord:
     def right(self) -> float:
         """Share of validation examples right at the latest validation, in mixed batches; NaN for one weight."""
         return float(self.accuracies[-1, 0])
+
+    @property
+    def growth(self) -> float:
+        """Norm of the first layer's weights over what it was at the start."""
+        return float(self.sizes[-1, 0, 0] / self.sizes[0, 0, 0])
 
     def changed_by(self, name: str) -> tuple[int, ...]:
         """Numbers of the lines that have ever changed `name` (one of SIZES) of the first watched weight."""

@@ -30,7 +30,7 @@ def spread(values: Iterable[float]) -> str:
 def steps_under_a_constant_gradient(order: tuple[int, ...], updates: int) -> float:
     """How many steps of size η the weight has moved down a constant slope of 1 after `updates` updates."""
     experiment = LoopExperiment("constant_slope", order=order)
-    return -run_updates(experiment, updates).moved / experiment.learning_rate
+    return (0.0 - run_updates(experiment, updates).moved) / experiment.learning_rate
 
 
 def gradient_of_a_mistake(loss: str, logit: float) -> float:
@@ -181,7 +181,7 @@ def _validation_loss(network: nn.Module) -> float:
     data = digits_data()
     network.eval()
     with torch.inference_mode():
-        loss = functional.cross_entropy(network(data.x_validation.float()), data.y_validation)
+        loss = functional.cross_entropy(network(data.x_validation.double()), data.y_validation)
     network.train()
     return float(loss)
 
@@ -206,7 +206,7 @@ def evaluate_both_ways(seed: int = 0, updates: int = 105, learning_rate: float =
     network, optimizer = _made(seed, learning_rate, 0.0)
     train_updates(network, optimizer, digits_batches(seed), updates)
     data = digits_data()
-    x, y = data.x_validation.float(), data.y_validation
+    x, y = data.x_validation.double(), data.y_validation
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
     def share(order: Tensor, train_mode: bool) -> float:
@@ -238,16 +238,16 @@ class InferenceCost:
     @property
     def verdict(self) -> str:
         """The time in words: a ratio is of its machine and its moment."""
-        if self.time_ratio > 1.05:
+        if self.time_ratio > 1.02:
             return "quicker without the graph"
-        return "no difference in time" if self.time_ratio > 0.95 else "slower without the graph"
+        return "no difference" if self.time_ratio > 0.98 else "slower without the graph"
 
 
 def inference_cost(seed: int = 0, examples: int = 8, repeats: int = 300) -> InferenceCost:
     """Measure what `inference_mode()` saves on the digits network; times are the best of `repeats`, taken in turns."""
     settle_threads()
     network = digits_network(seed).eval()
-    x = digits_data().x_validation[:examples].float()
+    x = digits_data().x_validation[:examples].double().clone()  # a storage of its own, which is counted
     with_graph = network(x)
     with torch.inference_mode():
         without = network(x)

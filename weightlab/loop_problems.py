@@ -111,18 +111,18 @@ def digits_data() -> Dataset:
 
 
 def digits_network(seed: int) -> nn.Module:
-    """64 pixels → 32 ReLU units with batch normalization → 10 classes, float32, weights drawn from `seed` (He)."""
+    """64 pixels → 32 ReLU units with batch normalization → 10 classes, float64, weights drawn from `seed` (He)."""
     settings = model("mlp", depth=1, width=WIDTH, activation="relu", batch_norm=True)
     network = settings.build(digits_data().shape, 10)
     generator = torch.Generator().manual_seed(seed)
     initialize(network, initialization("he_normal"), settings.hidden_activation, generator)
-    return network.float()
+    return network
 
 
 def digits_batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of 64 training digits, every epoch in a new order; the last, smaller one is left out."""
     data, generator = digits_data(), torch.Generator().manual_seed(seed + 1_000_000)
-    x, y = data.x_train.float(), data.y_train
+    x, y = data.x_train.double(), data.y_train
     count = len(x) // BATCH_SIZE * BATCH_SIZE
     while True:
         order = torch.randperm(len(x), generator=generator)[:count]
@@ -137,7 +137,7 @@ def _digits_bench(loss: LossFunction, seed: int) -> Workbench:
     watched = (("a weight of layer 1", first, pixel), ("a weight of the output", output, 0))
     data = digits_data()
     return Workbench(
-        network, loss, digits_batches(seed), layers, watched, (data.x_validation.float(), data.y_validation)
+        network, loss, digits_batches(seed), layers, watched, (data.x_validation.double(), data.y_validation)
     )
 
 

@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from weightlab.plots import DASHES, MARKERS, PALETTE, label_axes, new_figure
 from weightlab.races import RaceRecord
 
-FLOOR = 1e-12  # scores below it are drawn at it: rounding decides there
-
 
 def race_figure(record: RaceRecord, score: str, goal: float | None = None) -> Figure:
     """Left the median score over the learning rate (a line ends where runs diverge), right every run of the race.
@@ -22,10 +20,10 @@ def race_figure(record: RaceRecord, score: str, goal: float | None = None) -> Fi
     _draw_curves(left, record)
     label_axes(left, "Tuning: median over seeds", "learning rate η", score)
     for i, scores in enumerate(record.finals):
-        shown = torch.where(torch.isfinite(scores), scores.clamp(min=FLOOR), torch.nan)
+        shown = torch.where(torch.isfinite(scores), scores, torch.nan)
         style = {"color": PALETTE[i % len(PALETTE)], "ls": "", "alpha": 0.8}
         right.plot([i] * len(shown), shown.numpy(), MARKERS[i % len(MARKERS)], ms=5, mec="w", mew=0.5, **style)
-    label_axes(right, "Race: every seed, each rule at its best η", "", "")
+    label_axes(right, "Race: one mark a seed", "", "")
     right.set_xlim(-0.5, len(record.labels) - 0.5)
     right.set_xticks(range(len(record.labels)), record.labels, rotation=25, ha="right")
     for axes in (left, right):
@@ -37,7 +35,7 @@ def race_figure(record: RaceRecord, score: str, goal: float | None = None) -> Fi
 
 def _draw_curves(axes: Axes, record: RaceRecord) -> None:
     for i, (label, curve) in enumerate(zip(record.labels, record.curves, strict=True)):
-        shown = torch.where(torch.isfinite(curve), curve.clamp(min=FLOOR), torch.nan).numpy()
+        shown = torch.where(torch.isfinite(curve), curve, torch.nan).numpy()
         style = {"color": PALETTE[i % len(PALETTE)], "ls": DASHES[i % len(DASHES)]}
         axes.plot(record.learning_rates.numpy(), shown, lw=1.5, label=label, **style)
         best = int(record.best[i])
@@ -46,5 +44,5 @@ def _draw_curves(axes: Axes, record: RaceRecord) -> None:
     axes.set_yscale("log")
     finite = record.curves[torch.isfinite(record.curves)]
     if len(finite):
-        low = float(finite.min().clamp(min=FLOOR))
-        axes.set_ylim(low / 2, 5 * float(record.curves[:, 0].nan_to_num(posinf=1.0).max()))
+        low, high = float(finite.min()), float(record.curves[:, 0].nan_to_num(posinf=1.0).max())
+        axes.set_ylim(low / 2, 5 * high)

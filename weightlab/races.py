@@ -1,8 +1,8 @@
 """Fair races between update rules: the same starts, the same budget, every learning rate tuned over the same grid.
 
-Each rule first runs at every rate of the grid, on the tuning seeds, and keeps the rate with the lowest median score. The
-race itself is run at these rates on other seeds, which took no part in the choice. A score is lower for better;
-a run that diverged scores infinity.
+Each rule first runs at every rate of the grid, on the tuning seeds, and keeps the rate with the lowest median score.
+The race itself is run at these rates on other seeds, which took no part in the choice. A lower score is better; a run
+that diverged scores infinity.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from weightlab.datasets import dataset
 from weightlab.descent import sweep
 from weightlab.experiments import TrainingExperiment
 from weightlab.landscapes import Landscape
+from weightlab.models import model
 from weightlab.training import train
 from weightlab.update_rules import OptimizerSettings, optimizer
 from weightlab.validate import number, whole_number
 
 GRID = tuple(float(f"{10 ** (exponent / 4 - 4):.3g}") for exponent in range(21))  # 1e-4 to 10, four a decade
 JITTER = 0.02  # spread of the starts on a landscape, as a share of its size
+SOLVED = 1e-12  # shares of the first height below it count as this: rounding decides there
 
 # (rule, learning rates (rate,), seed) -> scores (rate,)
 Score = Callable[[OptimizerSettings, Tensor, int], Tensor]
@@ -68,7 +71,7 @@ class RaceRecord:
         return (self.labels[first], *others)
 
     def reach(self, goal: float) -> list[tuple[float, float] | None]:
-        """For each rule the rates around its best one that all reach `goal` (median at most that); None if none does."""
+        """For each rule the ends of the unbroken run of rates around its best with medians of at most `goal`, or None."""
         found: list[tuple[float, float] | None] = []
         for curve, best in zip(self.curves <= goal, self.best.tolist(), strict=True):
             missed = (~curve).nonzero().squeeze(-1)
@@ -83,11 +86,11 @@ class RaceRecord:
         lines = []
         for i, (label, ends) in enumerate(zip(self.labels, self.reach(goal), strict=True)):
             low, high = self.finals[i].aminmax()
-            wide = f"{ends[0]:.3g} to {ends[1]:.3g}" if ends else "none"
-            lines.append(
-                f"{label:17} η = {self.best_rates[i]:<7.3g} {self.medians[i]:8.2g}  ({low:.2g} to {high:.2g})"
-                f"  η that reach {goal:g}: {wide}"
-            )
+            factor = ends[1] / ends[0] if ends else 0.0
+            times = f"× {factor:.0f}" if factor >= 10 else f"× {factor:.2g}"
+            wide = f"{ends[0]:.2g} to {ends[1]:.2g}, {times}" if ends else "none"
+            scores = f"{self.medians[i]:.2g} ({low:.2g} to {high:.2g})"
+            lines.append(f"{label:17} η = {self.best_rates[i]:<7.2g} {scores:29} {goal:g} reached with η {wide}")
         return "\n".join(lines)
 
 
@@ -118,7 +121,10 @@ def race(
     best = tuning.median(dim=1).values.argmin(dim=1)
     fresh = range(tuned_on, tuned_on + raced_on)
     finals = torch.stack(
-        [torch.cat([score(rule, rates[i : i + 1], seed) for seed in fresh]) for rule, i in zip(field, best, strict=True)]
+        [
+            torch.cat([score(rule, rates[i : i + 1], seed) for seed in fresh])
+            for rule, i in zip(field, best, strict=True)
+        ]
     )
     labels = tuple(rule.label for rule in field)
     return RaceRecord(labels, rates, tuning, best, finals.nan_to_num(nan=torch.inf, posinf=torch.inf))
@@ -128,12 +134,12 @@ def race_on_landscape(
     landscape: Landscape,
     rules: Sequence[str | OptimizerSettings],
     learning_rates: Sequence[float] = GRID,
-    steps: int = 200,
+    steps: int = 100,
     tuning_seeds: int = 5,
     race_seeds: int = 5,
     jitter: float = JITTER,
 ) -> RaceRecord:
-    """A race down a toy landscape. Score: the share of the first height above the minimum that is left after `steps`.
+    """A race down a toy landscape. Score: the share of the first height above the minimum that is left in the end.
 
     A seed moves the start (normal, `jitter` times the landscape's size) and draws the gradient noise, if there is any,
     alike for all rules. Raises ValueError for a landscape without a known minimum and TypeError for a torch.optim
@@ -148,12 +154,21 @@ def race_on_landscape(
         if not isinstance(rule.rule, str):
             raise TypeError(f"a race on a landscape runs rules by name, got {rule!r}; choose one of UPDATE_RULES")
         drawn = torch.randn(2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-        x, y = (torch.tensor(landscape.start) + spread * landscape.size * drawn).tolist()
+        x, y = (torch.tensor(landscape.start, dtype=torch.float64) + spread * landscape.size * drawn).tolist()
         settings = {**rule.settings, "learning_rate": rates}
         record = sweep(landscape, rule.rule, settings, start=(x, y), steps=steps, seed=seed)
-        return (record.losses[-1] - lowest) / (record.losses[0] - lowest)
+        return ((record.losses[-1] - lowest) / (record.losses[0] - lowest)).clamp(min=SOLVED)
 
     return race(left, rules, learning_rates, tuning_seeds, race_seeds)
+
+
+def digits_task(steps: int = 100) -> TrainingExperiment:
+    """A short real task to race on: a ReLU network with two hidden layers of 32 on the 8×8 digits, batches of 64.
+
+    In float64, so that the scores repeat on other processors too.
+    """
+    network = model("mlp", depth=2, width=32, activation="relu")
+    return TrainingExperiment(network, dataset("digits"), optimizer("adam"), steps=steps, dtype="float64")
 
 
 def race_on_data(

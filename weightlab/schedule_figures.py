@@ -1,19 +1,17 @@
-"""Schedules as static figures: rates, noise floors, mean losses beside their expectation; nothing here runs.
-
-`alt` says in words what a figure shows.
-"""
+"""Schedules as static figures: rates, noise floors, mean losses beside their expectation; nothing here runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from weightlab.plots import DASHES, MARKERS, PALETTE, Still, label_axes, new_figure, to_still
+from weightlab.plots import DASHES, MARKERS, PALETTE, label_axes, new_figure
 
 
-def rates_still(rates: Mapping[str, Tensor], alt: str, columns: int = 4) -> Still:
+def rates_figure(rates: Mapping[str, Tensor], columns: int = 4) -> Figure:
     """The learning rate over the steps, one small picture for each name; all share their axes."""
     rows = -(-len(rates) // columns)
     figure = new_figure(8.4, 1.5 * rows + 0.2)
@@ -28,12 +26,10 @@ def rates_still(rates: Mapping[str, Tensor], alt: str, columns: int = 4) -> Stil
         axes.set_xlabel("step", fontsize=8)
     for axes in grid[:, 0]:
         axes.set_ylabel("η", fontsize=8)
-    return to_still(figure, alt)
+    return figure
 
 
-def floors_still(
-    measured: tuple[Tensor, Tensor, Tensor], theory: tuple[Tensor, Tensor], limit: float, alt: str
-) -> Still:
+def floors_figure(measured: tuple[Tensor, Tensor, Tensor], theory: tuple[Tensor, Tensor], limit: float) -> Figure:
     """What constant rates settle at: (rates, losses, standard errors) over theory's line (rates, losses)."""
     learning_rates, losses, errors = measured
     figure = new_figure(6.4, 2.9)
@@ -46,12 +42,10 @@ def floors_still(
     axes.set_yscale("log")
     label_axes(axes, "Noise floor of a constant learning rate", "learning rate η", "mean loss it settles at")
     axes.legend(fontsize=8, frameon=False)
-    return to_still(figure, alt)
+    return figure
 
 
-def mean_losses_still(
-    measured: Mapping[str, Tensor], expected: Mapping[str, Tensor], floor: float, alt: str
-) -> Still:
+def mean_losses_figure(measured: Mapping[str, Tensor], expected: Mapping[str, Tensor], floor: float) -> Figure:
     """Mean losses over the steps by name; `expected` by the same names as dots, the constant rate's floor as a line."""
     figure = new_figure(8.0, 3.2)
     axes = figure.subplots()
@@ -60,18 +54,18 @@ def mean_losses_still(
         axes.plot(losses.numpy(), ls=dash, color=colour, lw=1.6, label=name)
         if name in expected:
             steps = torch.arange(0, len(losses), max(1, len(losses) // 20))
-            dots = "theory" if name == next(iter(expected)) else None
-            axes.plot(steps.numpy(), expected[name][steps].numpy(), ".", color="0.1", ms=4, zorder=5, label=dots)
+            axes.plot(steps.numpy(), expected[name][steps].numpy(), ".", color="0.1", ms=4, zorder=5)
+    axes.plot([], [], ".", color="0.1", ms=4, label="theory")
     axes.axhline(floor, color="0.4", lw=0.9)
     axes.annotate("floor of the constant rate", (0.62 * len(losses), floor), fontsize=7.5, xytext=(0, 3),
                   textcoords="offset points")
     axes.set_yscale("log")
     label_axes(axes, "Mean loss over all runs", "step", "loss")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
-    return to_still(figure, alt)
+    return figure
 
 
-def spreads_still(values: Mapping[str, Sequence[Tensor]], groups: Sequence[str], y: str, alt: str) -> Still:
+def spreads_figure(values: Mapping[str, Sequence[Tensor]], groups: Sequence[str], y: str) -> Figure:
     """One mark for each run, a bar for their mean: `values[name][group]` is (run,); groups lie along the axis."""
     figure = new_figure(7.6, 2.9)
     axes = figure.subplots()
@@ -87,4 +81,4 @@ def spreads_still(values: Mapping[str, Sequence[Tensor]], groups: Sequence[str],
     axes.set_yscale("log")
     label_axes(axes, f"{y}, one mark a run", "", y)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
-    return to_still(figure, alt)
+    return figure

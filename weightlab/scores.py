@@ -41,6 +41,39 @@ def rates(logits: Tensor, labels: Tensor, threshold: float = 0.5) -> tuple[Tenso
     return (alarm * labels).sum(-1) / labels.sum(-1), (alarm * (1 - labels)).sum(-1) / (1 - labels).sum(-1)
 
 
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a classifier does at one threshold when the classes stand at 1:ratio; both rates are (...,)."""
+
+    recall: Tensor
+    false_alarm_rate: Tensor
+    ratio: float
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Share of right answers."""
+        return theory.accuracy(self.recall, self.false_alarm_rate, self.ratio)
+
+    @property
+    def balanced_accuracy(self) -> Tensor:
+        """Mean of the two classes' shares of right answers; the ratio does not come in."""
+        return theory.balanced_accuracy(self.recall, self.false_alarm_rate)
+
+    @property
+    def precision(self) -> Tensor:
+        """Share of alarms that are right; NaN without an alarm."""
+        return theory.precision(self.recall, self.false_alarm_rate, self.ratio)
+
+    def cost(self, miss: float, false_alarm: float = 1.0, cases: float = 1000.0) -> Tensor:
+        """Expected cost of so many cases, when a right answer costs nothing."""
+        return cases * theory.cost_per_case(self.recall, self.false_alarm_rate, self.ratio, miss, false_alarm)
+
+
+def score(logits: Tensor, labels: Tensor, ratio: float, threshold: float = 0.5) -> Scores:
+    """Scores (...,) of logits (..., example) with labels (..., example) at 1:ratio."""
+    return Scores(*rates(logits, labels, threshold), number("ratio", ratio, 0, open_low=True))
+
+
 def confusion(recall: float, false_alarm_rate: float, ratio: float, cases: float = 1000.0) -> Confusion:
     """The matrix in `cases` cases, of which 1/(1 + ratio) are rare."""
     rare = cases / (1 + ratio)
@@ -83,18 +116,3 @@ def average_precision(logits: Tensor, labels: Tensor, ratio: float) -> Tensor:
         for z, y in zip(flat, truth, strict=True)
     ]
     return torch.tensor(areas, dtype=torch.float64).reshape(logits.shape[:-1])
-
-
-def accuracy(logits: Tensor, labels: Tensor, ratio: float, threshold: float = 0.5) -> Tensor:
-    """Share of right answers at 1:R, (...,)."""
-    return theory.accuracy(*rates(logits, labels, threshold), ratio)
-
-
-def balanced_accuracy(logits: Tensor, labels: Tensor, threshold: float = 0.5) -> Tensor:
-    """Mean of the two classes' shares of right answers, (...,)."""
-    return theory.balanced_accuracy(*rates(logits, labels, threshold))
-
-
-def precision(logits: Tensor, labels: Tensor, ratio: float, threshold: float = 0.5) -> Tensor:
-    """Share of alarms that are right at 1:R, (...,); NaN without an alarm."""
-    return theory.precision(*rates(logits, labels, threshold), ratio)

@@ -167,7 +167,7 @@ def predict_time_gradients(
 ) -> Tensor | None:
     """A plain RNN's gradient at every time step over that at the last one, (step,) float64, without drawing a weight.
 
-    Mean field (Chen, Pennington & Schoenholz 2018, eq. 4 to 9): in a wide RNN the variance q of the pre-activations of
+    Mean field (Chen, Pennington & Schoenholz 2018): in a wide RNN the variance q of the pre-activations of
     one example obeys q[t] = n·Var(W)·E[f(√q[t-1] z)²] + Var(U)·x[t]² + Var(b), and the gradient's mean square changes
     by n·Var(W)·E[f'(√q[t] z)²] per step backwards. None where weights have a mean other than zero.
     """

@@ -9,9 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weightlab import imbalance_theory as theory
+from weightlab.class_gradients import ImbalanceRecord
 from weightlab.imbalance import TASKS, TECHNIQUES, forest_logits, prepare
-from weightlab.imbalanced_runs import ImbalanceExperiment, ImbalanceRecord, ImbalanceTraining, make_training
+from weightlab.imbalanced_runs import (
+    ImbalanceExperiment,
+    ImbalanceTraining,
+    expected_share,
+    make_training,
+)
 from weightlab.validate import choose, number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
 from weightlab.widgets.imbalance_view import imbalance_picture, imbalance_reading
@@ -139,13 +144,9 @@ class ImbalancePanel(Panel):
     @staticmethod
     def _starting_shares(training: ImbalanceTraining) -> Tensor:
         """(run, 2): the rare class's share before the first update, theory's and the measured one of the whole set."""
-        pulls = training.whole_pulls()
-        measured = pulls[:, 1] / (pulls[:, 0] + pulls[:, 1])
-        expected = []
-        for one in training.sets:
-            rare = int(one.y.sum())
-            expected.append(theory.starting_share((len(one.y) - rare) / rare, one.weight_ratio))
-        return torch.stack([torch.tensor(expected, dtype=torch.float64), measured], dim=1)
+        pulls, _ = training.whole_pulls()
+        expected = torch.tensor([expected_share(one) for one in training.sets], dtype=torch.float64)
+        return torch.stack([expected, pulls[:, 1] / pulls.sum(dim=1)], dim=1)
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         return [] if values["technique"] == "cost_matrix" else ["cost_ratio"]
@@ -247,6 +248,19 @@ class ImbalancePanel(Panel):
     def show(self, picture: Any, *, seq: int | None = None, follow: bool = False) -> None:
         """As the stage does; a picture of a run that is going on is followed to its end."""
         super().show(picture, seq=seq, follow=follow or self._state == "running")
+
+    @property
+    def untrained_share(self) -> float:
+        """The rare class's share of the gradient before the first update, measured on the whole training set."""
+        return float(self._starts[1, 1])
+
+    def best_threshold(self, candidates: Sequence[str]) -> str:
+        """The threshold at which the network without any technique has the highest balanced accuracy now."""
+        assert isinstance(self.record, ImbalanceRecord)
+        plain = self.record.of(slice(0, 1))
+        ratio = self.experiment.ratio
+        reached = {text: float(plain.scores(ratio, float(text)).balanced_accuracy) for text in candidates}
+        return max(reached, key=lambda text: reached[text])
 
     @property
     def _is_pair(self) -> bool:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from weightlab import imbalance_theory as theory
 from weightlab import scores
+from weightlab.class_gradients import ImbalanceRecord
 from weightlab.imbalance import TrainingSet
-from weightlab.imbalanced_runs import ImbalanceExperiment, ImbalanceRecord
+from weightlab.imbalanced_runs import ImbalanceExperiment
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.widgets.panel import Row, row, verdict
 
@@ -64,23 +65,24 @@ def imbalance_picture(
     """
     rows = len(record.evaluated)
     table = TableBuilder(rows)
-    recall, alarms = scores.rates(record.logits, record.test_labels, threshold)  # (row, run)
+    result = scores.score(record.logits, record.test_labels, ratio, threshold)  # (row, run)
     shares = torch.cat([starts[None, :, 1], record.shares])[record.evaluated]
     for run, name in enumerate(names):
         table.add("share", "curve", name, shares[:, run].numpy(), colour=run)
     last = len(names) - 1
     for name, values, colour in (
-        ("accuracy", theory.accuracy(recall, alarms, ratio), 5),
-        ("balanced accuracy", theory.balanced_accuracy(recall, alarms), 3),
-        ("recall", recall, 4),
+        ("accuracy", result.accuracy, 5),
+        ("balanced accuracy", result.balanced_accuracy, 3),
+        ("recall", result.recall, 4),
     ):
         table.add("scores", "curve", name, values[:, last].numpy(), colour=colour)
     for run, name in enumerate(names):
-        table.add("matrix", "bars", name, _cells(recall[:, run], alarms[:, run], ratio), colour=run)
+        cells = _cells(result.recall[:, run], result.false_alarm_rate[:, run], ratio)
+        table.add("matrix", "bars", name, cells, colour=run)
     references = [
         Reference("share", "line", "½: both classes pull equally", np.array([[0.0, 0.5], [last_step, 0.5]])),
         Reference("share", "points", "theory, untrained", np.array([[0.0, float(s)] for s in starts[:, 0]])),
-        Reference("curve", "line", "", np.array([[0.0, 1 / (1 + ratio)], [1.0, 1 / (1 + ratio)]]), label="chance"),
+        Reference("curve", "line", "", _level(1 / (1 + ratio)), label="chance"),
     ]
     for step, name in switches:
         references.append(Reference("share", "line", "", np.array([[step, 0.0], [step, 1.0]]), label=name))
@@ -101,6 +103,11 @@ def imbalance_picture(
         summary=_summary(record, names, ratio, threshold),
         last_step=last_step,
     )
+
+
+def _level(height: float) -> np.ndarray:
+    """A level line whose label, set at an inner point, stands at its left end, where no curve is low."""
+    return np.array([[x, height] for x in (0.0, 0.02, 0.04, 1.0)])
 
 
 def _cells(recall: Tensor, alarms: Tensor, ratio: float) -> np.ndarray:
@@ -150,7 +157,7 @@ def imbalance_reading(
     """Theory beside measurement; of a pair, what both measure, the network without any technique first."""
     runs = range(2) if is_pair else range(1)
     own, ratio = runs[-1], experiment.ratio
-    recall, alarms = scores.rates(record.logits[-1], record.test_labels, threshold)
+    result = record.scores(ratio, threshold)
 
     def both(measured: Tensor) -> str:
         return " → ".join(f"{float(measured[run]):.2f}" for run in runs)
@@ -164,15 +171,15 @@ def imbalance_reading(
             expected = theory.share_of_batches_without(int(labels.sum()), len(labels), batch_size)
             without = float((record.rare_seen[:, own] == 0).double().mean())
             rows.append(row("batches without a rare example", f"{expected:.2f}", f"{without:.2f}"))
-    right = float(theory.accuracy(recall, alarms, ratio)[own])
+    never, right = theory.accuracy_of_never(ratio), float(result.accuracy[own])
     rows += [
-        row("accuracy (theory: never “rare”)", f"{theory.accuracy_of_never(ratio):.3f}", f"{right:.3f}"),
-        row("balanced accuracy", "", both(theory.balanced_accuracy(recall, alarms))),
-        row("recall", "", both(recall)),
-        row("precision", "", both(theory.precision(recall, alarms, ratio))),
+        row("accuracy (theory: never “rare”)", f"{never:.3f}", f"{right:.3f}"),
+        row("balanced accuracy", "", both(result.balanced_accuracy)),
+        row("recall", "", both(result.recall)),
+        row("precision", "", both(result.precision)),
         row("average precision", "", both(scores.average_precision(record.logits[-1], record.test_labels, ratio))),
     ]
-    return [*rows, verdict(_in_words(float(recall[own]), float(alarms[own]), experiment))]
+    return [*rows, verdict(_in_words(float(result.recall[own]), float(result.false_alarm_rate[own]), experiment))]
 
 
 def _in_words(recall: float, alarms: float, experiment: ImbalanceExperiment) -> str:

@@ -15,12 +15,15 @@ from weightlab.loop_experiments import (
     LoopRecord,
 )
 from weightlab.loop_problems import PROBLEMS
+from weightlab.plots import Still, still
 from weightlab.update_loop import UpdateLoop
 from weightlab.validate import choose, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
+from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel
 from weightlab.widgets.stepper_picture import loop_picture, loop_reading
 
+FIRST_LINES = 60  # what the step axes show before anything has run
 LAST_LINE = 1260  # 210 updates; ten epochs of the digits
 MESSAGES_PER_SECOND = 20
 LEARNING_RATES = logarithmic(1e-3, 10.0, 81)
@@ -37,7 +40,7 @@ LEARNING_RATE = {"constant_slope": 0.1, "line": 0.1, "confident_mistake": 1.0, "
 
 
 def stepper_controls(problem: str) -> list[Control]:
-    """The controls for a problem; all but the pace run the loop again from its start, up to the line reached."""
+    """The controls for a problem; all but the pace run the loop again from its start, to the place reached."""
     entry = PROBLEMS[problem]
     controls: list[Control] = [
         Slider("learning_rate", "Learning rate η", LEARNING_RATES, "size of each step"),
@@ -61,9 +64,9 @@ class StepperPanel(Panel):
     """A training loop that waits between its lines.
 
     problem: one of PROBLEMS. Step runs one line, Start runs them at the pace that is set. Changing a setting runs the
-    loop again from its start up to the line reached, so that the same moment of two loops can be compared. lines: how
-    many have run when the panel opens. New seed draws other weights (digits). Values of the controls may be given by
-    name. The first panel of a session makes the first torch.optim object, which takes seconds.
+    loop again from its start to the same place (as many passes, the same line next), so that two loops can be
+    compared. lines: how many have run when the panel opens. New seed draws other weights (digits). Values of the
+    controls may be given by name. The first panel of a session makes the first torch.optim object, which takes seconds.
     """
 
     def __init__(
@@ -118,7 +121,14 @@ class StepperPanel(Panel):
         if self._loop is not None and experiment == self.experiment:
             self.values, self.notice = values, {}
             return
-        self._begin(experiment, values, self._lines if self._loop is None else self._wanted, seq)
+        self._begin(experiment, values, self._lines if self._loop is None else self._same_place(experiment), seq)
+
+    def _same_place(self, experiment: LoopExperiment) -> int:
+        """How many lines bring a loop of `experiment` to where this one is: as many passes, the same line next."""
+        old, new = self.experiment.order, experiment.order
+        passes, position = divmod(self._wanted, len(old))
+        following = [line for line in old[position:] if line in new] if position else []
+        return passes * len(new) + (new.index(following[0]) if following else 0)
 
     def _begin(self, experiment: LoopExperiment, values: dict[str, Any], lines: int, seq: int | None) -> None:
         loop = UpdateLoop(experiment)
@@ -170,6 +180,10 @@ class StepperPanel(Panel):
             record: LoopRecord = self.record
             return record
 
+    def still(self) -> Still:
+        """The present picture as a static figure with alt text; its step axes end where the loop is."""
+        return still(loop_picture(self.record, FIRST_LINES), title=self.title)
+
     def _one_line(self) -> bool:
         assert self._loop is not None
         if self._loop.lines_done >= LAST_LINE:
@@ -188,6 +202,12 @@ class StepperPanel(Panel):
             self._state = "finished"
         elif self._state in {"stopped", "finished"}:
             self._state = "paused"  # the setting that ended it is gone
+
+    def _failed(self, error: Exception, mail: Mail | None) -> None:
+        if mail is None:  # the loop itself broke: it cannot go on, and must not say that it does
+            self._state = "stopped"
+            self._tell()
+        super()._failed(error, mail)
 
     # ---- the worker's slices -------------------------------------------------------------------------------------
 

@@ -61,9 +61,10 @@ def _one_weight_views(table: TableBuilder, record: LoopRecord) -> tuple[tuple[Vi
         table.add("now", "bars", name, parts[:, i], colour=COLOURS[name])
     for i, name in enumerate(SIZES[: 3 if experiment.momentum else 2]):
         table.add("lines", "curve", name, parts[:, i], colour=COLOURS[name])
+    stored = Axis("", limits=(-0.6, 0.6), ticks=(" · ".join(SIZES),))
     views = (
         View("plane", "The weight on the loss of its batch", Axis("weight w"), Axis("loss"), (0, 0, 1, 2)),
-        View("now", "What is stored now (×: None)", Axis("", ticks=(" · ".join(SIZES),)), Axis("value"), (1, 0, 1, 1)),
+        View("now", "What is stored now (×: None)", stored, Axis("value"), (1, 0, 1, 1)),
         View("lines", "Line by line", Axis("lines run"), Axis("value"), (1, 1, 1, 1)),
     )
     references = [
@@ -76,7 +77,9 @@ def _one_weight_views(table: TableBuilder, record: LoopRecord) -> tuple[tuple[Vi
 @cache
 def _loss_curve(problem: str, loss: str, batch: int) -> Floats:
     entry = LoopExperiment(problem, loss).entry
-    w = torch.linspace(*entry.span, CURVE_POINTS, dtype=torch.float64)
+    low, high = entry.span
+    # denser on the right, so that the labels, at the curves' middle, stand apart
+    w = low + (high - low) * torch.linspace(0, 1, CURVE_POINTS, dtype=torch.float64) ** 0.4
     points: Floats = torch.stack([w, entry.loss_at(loss, batch, w)], dim=1).numpy()
     return points
 
@@ -88,6 +91,10 @@ def _add_arrows(table: TableBuilder, record: LoopRecord, watched: Floats, at: Fl
     momentum = 0.0 if experiment.by_hand else experiment.momentum
     flat = np.zeros((len(at), at.shape[1] - watched.shape[1]))  # one weight moves to the side only
 
+    # beside the other arrow, not on top of it, where both lie along one axis
+    height = np.ptp(_loss_curve(experiment.problem, str(experiment.loss), 0)[:, 1]) if flat.shape[1] else 0.0
+    aside = np.array([0.0, -0.07 * height])
+
     def arrow(name: str, vector: Floats, colour: int, start: Floats) -> None:
         table.add("plane", "arrow", name, np.concatenate([start, vector, flat], axis=1), colour=colour)
 
@@ -95,7 +102,7 @@ def _add_arrows(table: TableBuilder, record: LoopRecord, watched: Floats, at: Fl
     arrow("−η·w.grad", pull, COLOURS["w.grad"], at)
     if momentum:
         carried = -experiment.learning_rate * momentum * watched[:, :, 2]
-        arrow("−η·μ·buffer", np.where(stepped | np.isnan(pull), np.nan, carried), COLOURS["buffer"], at)
+        arrow("−η·μ·buffer", np.where(stepped | np.isnan(pull), np.nan, carried), COLOURS["buffer"], at + aside)
     change = np.where(stepped, watched[:, :, 3], np.nan)
     arrow("Δw", change, COLOURS["Δw"], at - np.concatenate([np.nan_to_num(change), flat], axis=1))
 
@@ -112,7 +119,7 @@ def _network_views(table: TableBuilder, record: LoopRecord) -> tuple[tuple[View,
     across, up = (Axis(name) for name in record.watched_names)
     views = (
         View("plane", "Two weights", across, up, (0, 0, 1, 1)),
-        View("loss", "Loss", Axis("lines run"), Axis("loss", "log"), (1, 0, 1, 1)),
+        View("loss", "Loss", Axis("lines run"), Axis("loss"), (1, 0, 1, 1)),
         View("sizes", "Sizes now (×: None)", Axis("", ticks=record.layers), Axis("norm", "log"), (0, 1, 1, 1)),
         View("accuracy", "Validation", Axis("lines run"), Axis("share right", limits=(0.0, 1.0)), (1, 1, 1, 1)),
     )
@@ -182,7 +189,7 @@ def _consequences(record: LoopRecord) -> list[Row]:
             row("running means moved by validating", "", _text(float(record.drift[-1]))),
         ]
     if experiment.problem == "constant_slope" and experiment.learning_rate and updates:
-        steps = -record.moved / experiment.learning_rate
+        steps = (0.0 - record.moved) / experiment.learning_rate
         return [row(f"moved, in steps of η, after {updates} updates", _text(steps_moved(updates, True)), _text(steps))]
     return []
 

@@ -144,12 +144,12 @@ def time_gradients_picture(record: TimeGradientRecord, theory: Tensor | None, ce
     steps = len(gradients)
     table, references = TableBuilder(1), []
     table.add("gradient", "bars", "gradient (measured)", gradients.numpy()[None])
-    table.add("state", "bars", "hidden state (measured)", states.numpy()[None], colour=1)
+    table.add("state", "bars", "hidden state (measured)", states.numpy()[None])
     line = None if theory is None else theory * gradients[-1]
     if line is not None:
         name = "theory: wide network" if cell == "rnn" else "theory: the keep gate alone"
         points = torch.stack([torch.arange(steps, dtype=torch.float64), line], dim=1).numpy()
-        references.append(Reference("gradient", "line", name, points))
+        references.append(Reference("gradient", "marks", name, points))
     names = tuple(str(step + 1) for step in range(steps))
     views = (
         View(
@@ -176,6 +176,7 @@ def time_gradients_picture(record: TimeGradientRecord, theory: Tensor | None, ce
         tuple(references),
         widths=(1.5, 1.0),
         heights=(1.0,),
+        groups=tuple(f"time step {name}" for name in names),
         summary=f"{MODELS[cell].label}: gradient {float(gradients[0]):.2g} at time step 1, {float(gradients[-1]):.2g} "
         f"at time step {steps}, ratio {ratio:.2g}; hidden state {float(states[-1]):.2g} at the end.",
     )
