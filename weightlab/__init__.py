@@ -51,6 +51,7 @@ Layer 2
     loop_measurements what the update loop's habits cost or save, measured on the digits
     surfaces          planes through a real network's weights, and sharpness
     measurements      rates and shares read off a record
+    races             fair races between update rules: tuned rates, the same starts and budget, several seeds
     scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
 
 Layer 3
@@ -61,6 +62,7 @@ Layer 3
     signal_figures    signals through depth, and real runs over several seeds, side by side
     loop_figures      what a loss does to the gradient of a confident mistake
     nesterov_figures  where Nesterov's gradient is taken, and where it is stable beside other rules
+    race_figures      sensitivity to the learning rate beside how the race came out
     imbalance_figures scores by ratio, shares of the gradient, techniques and thresholds, side by side
     cure_figures      gradients by layer or time step, several networks beside one another
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from weightlab.cures import CURES, Treatment
 
 HEALTHY = (0.003, 30.0)  # gradient norms at the first layer or time step; near the output they are 0.05 to 0.7
-STILL_LARGE, FEW = 10.0, 0.5  # bounds for ends that rounding decides
+UNSTEADY = 5.0  # from such a gradient on (at η = 0.1) rounding decides how a run ends
+STILL_LARGE, FEW = 10.0, 0.5  # bounds for such ends
 WORSE = 3.0  # a factor beyond the spread over seeds of the deep networks
 
 
@@ -17,8 +18,8 @@ def cures_table(treatments: Mapping[str, Treatment]) -> str:
     """One line a cure: gradient at the first layer or time step, size of the first update, afterwards, what it does.
 
     Magnitudes are geometric means over the seeds; ×÷ is the factor of one standard deviation of the logarithm.
-    "later" leaves out seeds that diverged. Where the gradient explodes so do rounding errors, which differ from machine to
-    machine: there the ends are given as above or below a bound.
+    "later" leaves out seeds that diverged. Where the gradient is large rounding errors grow, which differ from run
+    to run: there the ends are given as above or below a bound.
     """
     untreated = treatments["none"]
     deep = not untreated.disease.recurrent
@@ -41,7 +42,7 @@ def cures_table(treatments: Mapping[str, Treatment]) -> str:
 def _endings(treatment: Treatment) -> tuple[str, str]:
     """The gradient afterwards and the share right, as far as they can be repeated."""
     later, right = logarithmic_mean(treatment.after[:, 0])[0], float(treatment.right.mean())
-    if logarithmic_mean(treatment.first)[0] <= HEALTHY[1]:
+    if logarithmic_mean(treatment.first)[0] <= UNSTEADY:
         share = "–" if treatment.diverged else f"{right:.0%}"
         return f"{later:.1e}", share
     large = f"> {STILL_LARGE:g}" if later > STILL_LARGE else f"< {STILL_LARGE:g}"

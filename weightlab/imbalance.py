@@ -206,7 +206,8 @@ def _weighted(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
 
 
 def _costly(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
-    common, rare = cost_weights(torch.tensor([[0.0, 1.0], [cost_ratio, 0.0]]), data.y).tolist()
+    costs = torch.tensor([[0.0, 1.0], [cost_ratio, 0.0]], dtype=torch.float64)
+    common, rare = cost_weights(costs, data.y).tolist()
     return TrainingSet(data.x, data.y, (common, rare))
 
 

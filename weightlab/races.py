@@ -71,7 +71,7 @@ class RaceRecord:
         return (self.labels[first], *others)
 
     def reach(self, goal: float) -> list[tuple[float, float] | None]:
-        """For each rule the ends of the unbroken run of rates around its best with medians of at most `goal`, or None."""
+        """For each rule the ends of the unbroken run of rates around its best whose medians reach `goal`, or None."""
         found: list[tuple[float, float] | None] = []
         for curve, best in zip(self.curves <= goal, self.best.tolist(), strict=True):
             missed = (~curve).nonzero().squeeze(-1)

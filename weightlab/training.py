@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -128,7 +129,7 @@ class Training:
         """Take one step; False, and nothing done, once the run has ended."""
         if self.status is not None:
             return False
-        if self.steps_done % self.experiment.validate_every == 0:
+        if self.steps_done % self.experiment.validate_every == 0 and not self._validated_here:
             self._validate()
         rate = self._now.optimizer.learning_rate * self._schedule.factor()
         settings = {**self._now.optimizer.settings, "learning_rate": rate}
@@ -162,14 +163,35 @@ class Training:
         flat.shape_gradient(now.l1, now.l2, now.clip_norm, now.clip_value)
         return loss.detach()
 
+    @property
+    def _validated_here(self) -> bool:
+        return self._recorder.validation_steps[-1:] == [self.steps_done]
+
+    def validate(self) -> tuple[float, float]:
+        """Loss and share of right answers on the validation split now; recorded once for a number of steps.
+
+        For whoever decides whether to go on (see weightlab.stopping). NaN where there is no validation split.
+        """
+        if len(self._validation[1]) and not self._validated_here and self.status is None:
+            self._validate()
+        read = self._read(self.steps_done)
+        if not len(read["validation_losses"]):
+            return math.nan, math.nan
+        return float(read["validation_losses"][-1]), float(read["validation_accuracies"][-1])
+
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss and share of right answers on examples x (example, inputs), y (example,), as scalars."""
+        with torch.no_grad():
+            logits = self._evaluate(self._here(x))
+            labels = y.to(self._device)
+            loss = self._loss.value(logits, labels, self.experiment.dataset.classes)
+            right = self._loss.probabilities(logits).argmax(dim=-1) == labels
+        return loss, right.to(self._dtype).mean()
+
     def _validate(self) -> None:
-        x, y = self._validation
-        if len(y):
-            with torch.no_grad():
-                logits = self._evaluate(x)
-                loss = self._loss.value(logits, y, self.experiment.dataset.classes)
-                right = self._loss.probabilities(logits).argmax(dim=-1) == y
-            self._recorder.write_validation(loss, right.to(self._dtype).mean())
+        if len(self._validation[1]):
+            loss, right = self.evaluate(*self._validation)
+            self._recorder.write_validation(loss, right)
             self._last_loss = loss
         if self.experiment.schedule.needs_losses and self._last_loss is not None:
             self._schedule.observe(float(self._last_loss))  # the one schedule that has to wait for the device

@@ -25,7 +25,8 @@ def measure(path: Path) -> tuple[float, float, float]:
     """(seconds, MiB after the last cell, MiB at most) for one lab."""
     book = nbformat.read(path, as_version=4)
     book.cells.append(nbformat.v4.new_code_cell(READ_MEMORY))
-    client = NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    here = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(book, timeout=600, kernel_name="python3", resources=here)
     begun = time.perf_counter()
     client.execute()
     seconds = time.perf_counter() - begun

@@ -169,8 +169,8 @@ class Film:
         """The newest row in words."""
         norms, newest, first = self.gradient_norms, self._tables[-1][-1], self._tables[0][0]
         return (
-            f"After {int(self._steps[-1][-1])} updates: batch loss {newest[0]:.3g} (first {first[0]:.3g}); gradient norm "
-            f"{norms[0]:.2g} in the first layer, {norms[-1]:.2g} in the output layer."
+            f"After {int(self._steps[-1][-1])} updates: batch loss {newest[0]:.3g} (first {first[0]:.3g}); gradient "
+            f"norm {norms[0]:.2g} in the first layer, {norms[-1]:.2g} in the output layer."
         )
 
 

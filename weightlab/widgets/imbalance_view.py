@@ -91,9 +91,10 @@ def imbalance_picture(
         drawn.append((forest, record.test_labels[0], "random forest", FOREST))
     for logits, labels, name, colour in drawn:
         references.append(_curve(logits, labels, ratio, name, colour))
-        # a path that stays where it is: the curve is that of now, whichever update is shown
-        here = np.tile(_operating_point(logits, labels, ratio, threshold), (rows, 1))
-        table.add("curve", "path", name, here, colour=colour)
+        here = _operating_point(logits, labels, ratio, threshold)
+        if np.isfinite(here).all():  # else no alarm at all, so no point
+            # a path that stays where it is: the curve is that of now, whichever update is shown
+            table.add("curve", "path", name, np.tile(here, (rows, 1)), colour=colour)
     return Picture(
         imbalance_views(last_step),
         table.table,

@@ -17,7 +17,7 @@ from weightlab.loop_experiments import (
 from weightlab.loop_problems import PROBLEMS
 from weightlab.plots import Still, still
 from weightlab.update_loop import UpdateLoop
-from weightlab.validate import choose, whole_number
+from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
 from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel
@@ -118,6 +118,7 @@ class StepperPanel(Panel):
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         experiment = self._build(values)  # refuses bad values before anything changes
+        number("lines a second", values["pace"], 0.1, 1000)
         if self._loop is not None and experiment == self.experiment:
             self.values, self.notice = values, {}
             return
@@ -271,4 +272,4 @@ class StepperPanel(Panel):
         else:
             line = self._loop.next_line
             text = f"next: line {line}   {self._loop.experiment.shown(line)}"
-        self.transport = {"live": True, "state": self._state, "text": text}
+        self.transport = {"live": True, "state": self._state, "text": text, "step_title": "One line"}

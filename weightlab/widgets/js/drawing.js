@@ -321,7 +321,7 @@ function drawArrows(ctx, plot, arrows, table, place, theme) {
     ctx.fill();
   });
   placeArrowNames(ctx, plot, shown, grow, theme);
-  if (Math.abs(grow - 1) > 0.05) {
+  if (longest > 1e-9 && Math.abs(grow - 1) > 0.05) {
     ctx.font = `12px ${theme.font}`;
     ctx.textAlign = "left";
     ctx.textBaseline = "bottom";

@@ -19,7 +19,7 @@ function showTransport(stage) {
     nodes.push(
       button(running ? "❚❚ Pause" : begun ? "▶ Continue" : "▶ Start", running ? "pause" : "start",
         () => stage.command(running ? "pause" : "start"), { title: running ? "Pause training" : "Start training", disabled: over }),
-      button("Step", "step", () => stage.command("step"), { title: "One update", disabled: running || over }),
+      button("Step", "step", () => stage.command("step"), { title: state.step_title || "One update", disabled: running || over }),
       button("■ Stop", "stop", () => stage.command("stop"), { title: "Stop training", disabled: !begun }),
       button("↺ Reset", "reset", () => stage.command("reset"), { title: "Same weights again, from the start" }),
       button("New seed", "new_seed", () => stage.command("new_seed"), { title: "Other initial weights, from the start" }),
