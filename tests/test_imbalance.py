@@ -302,6 +302,11 @@ def test_each_point_of_the_curve_is_what_its_threshold_gives(answers: tuple[torc
         assert result.precision.item() == pytest.approx(precision[place].item())
 
 
+def test_a_network_that_says_the_same_of_all_has_a_curve_of_one_point() -> None:
+    precision, recall, thresholds = scores.precision_recall(torch.zeros(4), torch.tensor([0, 1, 0, 1]), 10.0)
+    assert recall.tolist() == [1.0] and thresholds.tolist() == [0.5] and precision.item() == pytest.approx(1 / 11)
+
+
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, math.nan])
 def test_a_threshold_at_or_beyond_the_ends_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold must be in"):

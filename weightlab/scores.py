@@ -97,7 +97,8 @@ def precision_recall(logits: Tensor, labels: Tensor, ratio: float) -> tuple[Tens
 
     weights = _weights(labels, ratio)
     values, recall, thresholds = precision_recall_curve(labels.numpy(), logits.numpy(), sample_weight=weights)
-    found = (torch.from_numpy(np.ascontiguousarray(part)) for part in (values[:-1], recall[:-1], thresholds))
+    # copies: scikit-learn's may run backwards in memory
+    found = (torch.from_numpy(part.copy()) for part in (values[:-1], recall[:-1], thresholds))
     precisions, recalls, cuts = found
     return precisions, recalls, torch.sigmoid(cuts)
 

@@ -186,9 +186,9 @@ def imbalance_reading(
 def _in_words(recall: float, alarms: float, experiment: ImbalanceExperiment) -> str:
     ratio = experiment.ratio
     cases, rare = scores.confusion(recall, alarms, ratio, CASES), CASES / (1 + ratio)
-    if recall == alarms == 0:
-        return f"No alarm at all: all {rare:.1f} rare cases in 1,000 are missed."
     said = f"Of {rare:.1f} rare cases in 1,000 it finds {cases.found:.1f}, with {cases.false_alarms:.1f} false alarms."
+    if recall == alarms == 0:
+        said = f"No alarm at all: all {rare:.1f} rare cases in 1,000 are missed."
     if experiment.technique != "cost_matrix":
         return said
     cost = CASES * theory.cost_per_case(recall, alarms, ratio, experiment.cost_ratio, 1.0)
