@@ -190,7 +190,7 @@ def test_the_reading_puts_theory_beside_what_was_measured() -> None:
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
         ({"learning_rate": -1.0}, "learning_rate must be in"),
         ({"pace": 0.0}, "pace must be in"),
-        ({"task": "breast_cancer", "ratio": 200.0, "technique": "smote"}, "lower the ratio or choose random over-sampling"),
+        ({"task": "breast_cancer", "ratio": 200.0, "technique": "smote"}, "lower the ratio or choose random over-"),
         ({"task": "breast_cancer", "technique": "shift"}, "only pictures can be shifted"),
         ({"technique": "smot"}, "did you mean 'smote'"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from weightlab.leakage import ORDERS, copies_shared, measure_leak, split_after_r
 from weightlab.models import model
 from weightlab.plots import to_still
 
-SHORT = {"steps": 12, "ratio": 20.0}
+SHORT: dict[str, Any] = {"steps": 12, "ratio": 20.0}
 
 
 def as_module(networks: Networks, run: int) -> nn.Module:
@@ -102,7 +103,7 @@ def test_a_run_is_plain_gradient_descent_on_the_batches_mean_loss() -> None:
         with torch.no_grad():
             for parameter in module.parameters():
                 assert parameter.grad is not None
-                parameter -= 0.3 * parameter.grad
+                parameter.sub_(0.3 * parameter.grad)
 
 
 def test_every_example_is_drawn_once_a_round() -> None:
@@ -251,9 +252,8 @@ def test_the_shares_figure_has_theorys_cross_on_the_untrained_share(records: dic
     figure = shares_figure(records, q)
     share, pull = figure.axes
     assert texts(figure) == ["none", "class weights", "theory, untrained"]
-    assert {float(line.get_ydata()[0]) for line in share.lines if line.get_marker() == "+" and len(line.get_xdata())} == {
-        1 / 21, 0.5
-    }  # fmt: skip
+    crosses = [np.asarray(line.get_ydata(), dtype=float) for line in share.lines if line.get_marker() == "+"]
+    assert {float(heights[0]) for heights in crosses if len(heights)} == {1 / 21, 0.5}
     drawn = np.asarray(share.lines[0].get_ydata(), dtype=float)
     np.testing.assert_allclose(drawn, records["none"].shares.mean(dim=1).numpy())
     assert pull.get_yscale() == "log"
@@ -267,7 +267,7 @@ def test_the_techniques_figure_has_a_dot_for_each_seed_and_a_tick_at_the_mean(
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "class weights"]
     dots, tick = axes.lines[0], axes.lines[1]
-    assert len(dots.get_xdata()) == 3
+    assert np.asarray(dots.get_xdata()).shape == (3,)
     assert float(np.asarray(tick.get_xdata())[0]) == pytest.approx(values["none"].mean().item())
 
 

@@ -269,13 +269,14 @@ function drawCurve(ctx, plot, column, colour, dash, table, place, width, marker,
   if (Number.isFinite(x) && Number.isFinite(y)) drawMarker(ctx, marker, x, y, 4.5, colour, theme.paper);
 }
 
-function drawBars(ctx, plot, series, table, place, theme, total, index) {
+function drawBars(ctx, plot, series, table, place, theme, total, index, layered) {
   const base = plot.y.log ? plot.area.y + plot.area.h : plot.y.at(Math.max(0, plot.y.limits[0]));
   const slot = Math.abs(plot.x.at(1) - plot.x.at(0));
   const width = Math.max(2, Math.min(30, (slot * 0.72) / total));
   series.columns.forEach((column, i) => {
     const value = table.at(place, column);
-    const colour = total > 1 ? theme.palette[series.colour % theme.palette.length] : layerColour(i, series.columns.length, theme.dark);
+    const own = total > 1 || !layered;
+    const colour = own ? theme.palette[series.colour % theme.palette.length] : layerColour(i, series.columns.length, theme.dark);
     const px = plot.x.at(i) + (index - (total - 1) / 2) * width;
     const py = plot.y.at(value);
     ctx.fillStyle = colour;
@@ -403,7 +404,7 @@ function drawSeries(ctx, plot, table, place, theme, groups, raster) {
         const colour = layerColour(series.groups[i], groups.length, theme.dark);
         drawCurve(ctx, plot, column, colour, [], table, place, 1.4, null, theme);
       });
-    } else if (series.kind === "bars") drawBars(ctx, plot, series, table, place, theme, bars.length, bars.indexOf(series));
+    } else if (series.kind === "bars") drawBars(ctx, plot, series, table, place, theme, bars.length, bars.indexOf(series), groups.length > 0);
   }
   if (plot.references.some((r) => r.kind === "marks")) drawReferences(ctx, { ...plot, references: plot.references.filter((r) => r.kind === "marks") }, theme);
   const arrows = plot.series.filter((s) => s.kind === "arrow");
