@@ -129,7 +129,8 @@ def steps_to_reach(
 ) -> Tensor:
     """Steps after which the distance to the minimum stays within `share` of the first one, (learner,); -1 for never."""
     record = sweep(landscape, rule, settings, steps=steps, keep_paths=True)
-    distances = torch.linalg.vector_norm(record.weights - torch.tensor(landscape.minima[0], dtype=torch.float64), dim=-1)
+    minimum = torch.tensor(landscape.minima[0], dtype=torch.float64)
+    distances = torch.linalg.vector_norm(record.weights - minimum, dim=-1)
     far = ~(distances <= share * distances[0])
     last = torch.where(far, torch.arange(steps + 1).unsqueeze(-1), -1).amax(0)
     return torch.where(last < steps, last + 1, -1)
