@@ -33,6 +33,8 @@ def largest_curvature(record: DescentRecord, landscape: Landscape, learner: int)
     curvature[sound] = torch.linalg.eigvalsh(landscape.hessian(here[sound]))[:, -1]
     return curvature
 
+PATHS_AT_ONCE = 500  # whole paths are kept only for so many learners at a time: 8 MB for 1,000 steps
+
 
 @dataclass(frozen=True, eq=False)
 class RateMap:
@@ -71,11 +73,14 @@ def measured_regimes(
     quadratic along the axes: on a rotated one rounding carries the signs of one direction into the other.
     """
     pairs = torch.cartesian_prod(momenta.double(), learning_rates.double())
-    settings: dict[str, float | Tensor] = {"momentum": pairs[:, 0], "learning_rate": pairs[:, 1]}
-    record = sweep(landscape, rule, settings, steps=steps, keep_paths=True)
-    crossed = _crossed(record.weights).any(-1)
-    fell = record.losses[-1] < record.losses[0]  # NaN, as after a divergence, is not lower
-    return torch.where(fell, crossed.long(), 2).reshape(len(momenta), len(learning_rates))
+    found = []
+    for part in pairs.split(PATHS_AT_ONCE):
+        settings: dict[str, float | Tensor] = {"momentum": part[:, 0], "learning_rate": part[:, 1]}
+        record = sweep(landscape, rule, settings, steps=steps, keep_paths=True)
+        crossed = _crossed(record.weights).any(-1)
+        fell = record.losses[-1] < record.losses[0]  # NaN, as after a divergence, is not lower
+        found.append(torch.where(fell, crossed.long(), 2))
+    return torch.cat(found).reshape(len(momenta), len(learning_rates))
 
 
 def stability_bracket(
