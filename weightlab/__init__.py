@@ -50,6 +50,9 @@ Layer 2
     leakage           resampling before the split, and what the score is then worth
     loop_measurements what the update loop's habits cost or save, measured on the digits
     surfaces          planes through a real network's weights, and sharpness
+    stopping          when to stop: patience, target, budget, and a run that heeds them and keeps its best weights
+    learning_curves   training and validation side by side over a whole run
+    least_squares     a loss on real data that is exactly quadratic: stopping early beside an L2 penalty
     measurements      rates and shares read off a record
     races             fair races between update rules: tuned rates, the same starts and budget, several seeds
     scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
@@ -58,6 +61,7 @@ Layer 3
     plots             draws pictures on a given matplotlib Axes; never trains
     checks            verdicts on a learner's answer
     schedule_figures  schedules: rates over steps, noise floors, mean losses, runs side by side
+    stopping_figures  learning curves over seeds, and stopping early beside an L2 penalty
     momentum_figures  what momentum does: steps as sums, named lines, the (learning rate, momentum) plane
     signal_figures    signals through depth, and real runs over several seeds, side by side
     loop_figures      what a loss does to the gradient of a confident mistake

@@ -23,5 +23,6 @@ One instrument each
     training_panel     a real network in training
     stepper_panel      the update loop, line by line
     schedule_panel     learning-rate schedules
+    epochs_panel       learning curves, and where the stopping rules end a run
     imbalance_panel    imbalanced data: shares of the gradient, threshold, confusion matrix
 """
