@@ -274,6 +274,36 @@ class NotebookPage:
             element.screenshot(path=str(path), timeout=20_000)
         return path
 
+    def open_next(self, name: str, seconds: float = 60.0) -> NotebookPage:
+        """End this notebook and open another in the same JupyterLab, without loading the page again."""
+        with contextlib.suppress(Exception):
+            self.settle("panel.sessionContext.shutdown().then(() => panel.dispose())", seconds=20)
+        opened = NotebookPage(self.page, name)
+        opened.watch()
+        self.command("docmanager:open", path=name)
+        opened.wait_until_ready(seconds)
+        return opened
+
+    def watch(self) -> None:
+        """Keep what the console and the page complain of from now on."""
+
+        def note_console(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                self.console.append(f"{message.text} {message.location.get('url', '')}".strip())
+
+        def note_error(error: Error) -> None:
+            self.console.append(f"uncaught: {error}")
+
+        self.page.on("console", note_console)
+        self.page.on("pageerror", note_error)
+
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
+        """Wait until the notebook is in front and its kernel has nothing to do."""
+        current = "name => window.jupyterapp?.shell?.currentWidget?.context?.path === name"
+        self.page.wait_for_function(current, arg=self.name, timeout=seconds * 1000)
+        self.settle("panel.sessionContext.ready.then(() => true)", seconds=seconds)
+        self.wait_until_idle(seconds)
+
     def close(self) -> None:
         """End the notebook's kernel and close its page, so that the next test starts with none."""
         with contextlib.suppress(Exception):
@@ -298,21 +328,9 @@ class LabBrowser:
         page = context.new_page()
         page.set_default_timeout(seconds * 1000)
         opened = NotebookPage(page, name)
-
-        def note_console(message: ConsoleMessage) -> None:
-            if message.type == "error":
-                opened.console.append(f"{message.text} {message.location.get('url', '')}".strip())
-
-        def note_error(error: Error) -> None:
-            opened.console.append(f"uncaught: {error}")
-
-        page.on("console", note_console)
-        page.on("pageerror", note_error)
+        opened.watch()
         page.goto(self.server.notebook_url(name))
-        current = "name => window.jupyterapp?.shell?.currentWidget?.context?.path === name"
-        page.wait_for_function(current, arg=name, timeout=seconds * 1000)
-        opened.settle("panel.sessionContext.ready.then(() => true)", seconds=seconds)
-        opened.wait_until_idle(seconds)
+        opened.wait_until_ready(seconds)
         return opened
 
 

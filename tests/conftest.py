@@ -7,9 +7,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import no_network
 import pytest
 from browser_support import HOW_TO_GET_CHROMIUM, LabBrowser, find_chromium, lab_browser
 from hypothesis import settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "in the browser, run all cells of every lab, not only those that its panels need"
+    parser.addoption("--whole-labs", action="store_true", help=help)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable, folder in {"IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config"}.items():
         (home / folder).mkdir(parents=True, exist_ok=True)
         os.environ[variable] = str(home / folder)
+    no_network.install(home / "ipython")
 
 
 @pytest.fixture(scope="module")

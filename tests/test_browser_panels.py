@@ -101,6 +101,134 @@ def test_dragging_a_slider_redraws_and_ends_on_the_last_value(opened: NotebookPa
     assert after["pictures"] > before["pictures"] + 3 and after["last"] != before["last"]
 
 
+def fan_of(opened: NotebookPage, name: str) -> None:
+    """Put the hand over a slider and wait until the page has its whole fan, words included."""
+    wait(opened, DESCENT, "!stage.local.size")
+    slider = f".weightlab input[data-name={name}]"
+    opened.page.evaluate(f"() => document.querySelector('{slider}').dispatchEvent(new Event('pointerenter'))")
+    whole = f"stage.fans.current('{name}') && [...stage.fans.current('{name}').pictures.values()]"
+    wait(opened, DESCENT, f"{whole} && {whole}.length > 40 && {whole}.every(picture => picture.told)")
+
+
+SHOWN = """() => {
+    const stage = document.querySelector('.weightlab').weightlab;
+    const size = stage.table.rows * stage.table.columns;
+    return {table: Array.from(stage.table.data.subarray(0, size), v => Number.isNaN(v) ? null : v), seq: stage.seq,
+            fan: Boolean(stage.fanShown), reading: stage.readingBox.innerText, pending: Object.keys(stage.pending)};
+}"""
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "momentum", "condition_number", "angle", "steps", "start_x"])
+def test_a_drag_is_answered_by_the_page_alone_with_what_the_kernel_would_show(opened: NotebookPage, name: str) -> None:
+    panel(opened, DESCENT)
+    fan_of(opened, name)
+    seq = state(opened, DESCENT)["seqShown"]
+    before = opened.page.evaluate(SHOWN)
+    moved = opened.page.evaluate(
+        """async name => {
+            const stage = document.querySelector('.weightlab').weightlab;
+            const slider = document.querySelector(`.weightlab input[data-name=${name}]`);
+            const [seq, fans] = [stage.seq, stage.stats.fans];
+            for (let position = 4; position < 30; position++) {
+                slider.value = position;
+                slider.dispatchEvent(new Event('input', {bubbles: true}));
+                await new Promise(requestAnimationFrame);
+            }
+            return {asked: stage.seq - seq, fans: stage.stats.fans - fans};
+        }""",
+        name,
+    )
+    assert moved == {"asked": 0, "fans": 26}
+    dragged = opened.page.evaluate(SHOWN)
+    assert dragged["fan"] and dragged["table"] != before["table"] and dragged["reading"]
+    wait(opened, DESCENT, f"stage.stats.seqShown > {seq} && !stage.fanShown && !stage.local.size")
+    rested = opened.page.evaluate(SHOWN)
+    assert rested["reading"] == dragged["reading"] and rested["pending"] == []
+    assert len(rested["table"]) == len(dragged["table"])
+    for fanned, answered in zip(dragged["table"], rested["table"], strict=True):
+        assert (fanned is None) == (answered is None)
+        assert fanned is None or fanned == pytest.approx(answered, rel=1e-5, abs=1e-30)
+    values = "document.querySelector('.weightlab').weightlab.model.get('values')"
+    assert opened.page.evaluate(f"() => {values}.{name}") == opened.ask_kernel(f"descent.values['{name}']")
+
+
+def test_a_drag_over_whole_pictures_asks_nobody_either(opened: NotebookPage) -> None:
+    panel(opened, SIGNAL)
+    stage = "document.querySelectorAll('.weightlab')[1].weightlab"
+    opened.page.evaluate(f"() => {stage}.root.querySelector('[data-name=depth]').dispatchEvent(new Event('focus'))")
+    wait(opened, SIGNAL, "stage.fans.current('depth') && stage.fans.current('depth').pictures.size > 30")
+    moved = opened.page.evaluate(
+        """async () => {
+            const stage = document.querySelectorAll('.weightlab')[1].weightlab;
+            const slider = stage.root.querySelector('[data-name=depth]');
+            const [seq, here, bars] = [stage.seq, Number(slider.value), []];
+            for (const by of [3, 2, 1, -1, -2, -4]) {
+                slider.value = here + by;
+                slider.dispatchEvent(new Event('input', {bubbles: true}));
+                await new Promise(requestAnimationFrame);
+                bars.push([stage.settings().depth, stage.plots[0].series[0].columns.length]);
+            }
+            return {asked: stage.seq - seq, bars};
+        }"""
+    )
+    assert moved["asked"] == 0
+    assert all(depth == bars for depth, bars in moved["bars"])
+    wait(opened, SIGNAL, "!stage.local.size && !stage.fanShown")
+    assert opened.ask_kernel("signal.values['depth']") == moved["bars"][-1][0]
+
+
+def test_a_thousand_events_end_on_the_last_and_show_nothing_older_after_it(opened: NotebookPage) -> None:
+    panel(opened, DESCENT)
+    wait(opened, DESCENT, "!stage.local.size")
+    seen = opened.page.evaluate(
+        """async () => {
+            const stage = document.querySelector('.weightlab').weightlab;
+            const slider = document.querySelector('.weightlab input[data-name=momentum]');
+            const places = [];
+            for (let i = 0; i < 1000; i++) {
+                slider.value = i % 60;
+                slider.dispatchEvent(new Event('input', {bubbles: true}));
+                if (i % 20 === 19) await new Promise(requestAnimationFrame);
+            }
+            const wanted = stage.settings().momentum;
+            const end = performance.now() + 3000;
+            while (performance.now() < end) {
+                places.push(stage.settings().momentum);
+                await new Promise(requestAnimationFrame);
+            }
+            return {wanted, others: places.filter(value => value !== wanted), shown: stage.model.get('values').momentum,
+                    waiting: stage.local.size, fan: Boolean(stage.fanShown)};
+        }"""
+    )
+    assert seen["others"] == [] and seen["shown"] == seen["wanted"] and seen["waiting"] == 0 and not seen["fan"]
+    assert opened.ask_kernel("descent.values['momentum']") == seen["wanted"]
+
+
+def test_a_fan_that_another_slider_has_made_old_is_not_shown(opened: NotebookPage) -> None:
+    panel(opened, DESCENT)
+    fan_of(opened, "learning_rate")
+    drag(opened, DESCENT, "momentum", [10, 11, 12])
+    wait(opened, DESCENT, "!stage.local.size")
+    stale = "!stage.fans.current('learning_rate') || stage.fans.current('learning_rate').values.momentum"
+    assert opened.page.evaluate(
+        f"() => {{ const stage = document.querySelector('.weightlab').weightlab; return {stale}; }}"
+    ) in (True, opened.ask_kernel("descent.values['momentum']"))
+    drag(opened, DESCENT, "learning_rate", [41])
+    wait(opened, DESCENT, "!stage.local.size && !stage.fanShown")
+    last = opened.page.evaluate(SHOWN)["table"][-12:]
+    kernel = opened.ask_kernel("descent._shown.table[-1].tolist()")
+    assert last == pytest.approx(kernel, rel=1e-5)
+
+
+def test_what_the_kernel_refuses_leaves_the_last_good_picture(opened: NotebookPage) -> None:
+    panel(opened, DESCENT)
+    fan_of(opened, "momentum")
+    drag(opened, DESCENT, "momentum", [0])  # Nesterov needs a momentum: no picture in the fan, and the kernel explains
+    wait(opened, DESCENT, "!stage.local.size && stage.notice.textContent.includes('Nesterov')")
+    drag(opened, DESCENT, "momentum", [20])
+    wait(opened, DESCENT, "!stage.local.size && stage.notice.hidden")
+
+
 def test_a_number_can_be_typed_and_a_bad_one_is_explained(opened: NotebookPage) -> None:
     box = panel(opened, DESCENT).locator("input[data-exact=learning_rate]")
     rows = state(opened, DESCENT)["rows"]

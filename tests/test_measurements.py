@@ -22,12 +22,12 @@ def descent(land: Landscape, learning_rate: float, steps: int = 30) -> DescentRe
 
 def test_the_losses_of_the_directions_add_up_to_the_loss() -> None:
     record = descent(BOWL, 0.15)
-    torch.testing.assert_close(loss_by_direction(record, BOWL, 0).sum(-1), record.losses[:, 0])
+    torch.testing.assert_close(loss_by_direction(record.weights[:, 0], BOWL).sum(-1), record.losses[:, 0])
 
 
 def test_the_loss_of_a_curved_valley_does_not_split() -> None:
     with pytest.raises(ValueError, match="cliff is no quadratic.*choose a quadratic"):
-        loss_by_direction(descent(CLIFF, 0.01), CLIFF, 0)
+        loss_by_direction(descent(CLIFF, 0.01).weights[:, 0], CLIFF)
 
 
 def test_a_quadratic_has_the_same_curvature_all_along_the_path() -> None:

@@ -42,7 +42,7 @@ def test_the_limit_drawn_over_a_map_is_where_its_runs_begin_to_diverge(rule: str
     dashed = next(line for line in figure.axes[0].lines if line.get_label() == "theory: limit")
     for limit, row in zip(np.asarray(dashed.get_xdata()), measured.rates, strict=True):
         edge = float(rates[row < 1].max())
-        assert edge < limit < edge + 0.005
+        assert edge <= limit < edge + 0.005  # on the limit itself rounding decides
     dotted = next(line for line in figure.axes[0].lines if line.get_label() == "plain descent's limit")
     assert np.asarray(dotted.get_xdata())[0] == theory.gradient_descent_limit(10.0)
     assert to_still(figure, "two maps").png.startswith(b"\x89PNG")

@@ -76,8 +76,10 @@ def test_the_controls_take_both_ends_and_explain_bad_input(name: str) -> None:
 def test_one_map_cannot_set_several_rates() -> None:
     with pytest.raises(ValueError, match="one learning rate for all rules"):
         DescentPanel("quadratic", ("momentum",), own_rates=True, settings_map=True)
-    with pytest.raises(ValueError, match="needs a rule with momentum"):
-        DescentPanel("quadratic", ("rmsprop",), settings_map=True)
+    with pytest.raises(ValueError, match="needs a rule with two settings"):
+        DescentPanel("quadratic", ("gradient_descent",), settings_map=True)
+    with pytest.raises(ValueError, match="measures the loss as it is"):
+        DescentPanel("quadratic", ("momentum",), settings_map=True, loss_scale=1.0)
     with pytest.raises(ValueError, match="did you mean"):
         DescentPanel("quadratic", ("adam",), own_rates=True, learning_rate=0.1)
 

@@ -143,7 +143,7 @@ def test_bad_input_from_a_cell_raises_and_changes_nothing() -> None:
         ({"landscape": "rosenbrok"}, "did you mean 'rosenbrock'"),
         ({"right": ("los", "gradient")}, "did you mean 'loss'"),
         ({"rules": ()}, "at least one update rule"),
-        ({"settings_map": True}, "needs a rule with momentum"),
+        ({"settings_map": True}, "needs a rule with two settings"),
         ({"momentun": 0.3}, "unknown setting 'momentun'"),
     ],
 )
@@ -178,6 +178,39 @@ def test_the_settings_map_is_a_pad_measured_under_theory() -> None:
         float(heavy_ball_rate(rate, momentum, (1.0, 10.0))), rel=0.02
     )
     assert torch.isinf(measured.rates[0, -1])  # far beyond 2/λ
+
+
+@pytest.mark.parametrize(
+    ("land", "rule", "second"),
+    [("rosenbrock", "momentum", "momentum"), ("beale", "adam", "beta1"), ("quadratic", "rmsprop", "alpha"),
+     ("noisy_bowl", "nesterov", "momentum")],
+)  # fmt: skip
+def test_any_landscape_and_rule_has_a_map_of_how_low_its_runs_end(land: str, rule: str, second: str) -> None:
+    panel = DescentPanel(land, (rule,), settings_map=True, steps=60)
+    view = panel.scene["views"][0]
+    assert view["pad"] == ["learning_rate", second] and view["x"]["scale"] == "log" and "60 steps" in view["title"]
+    panel.set(learning_rate=0.01, **{second: 0.5})
+    assert panel.record.weights.shape == (61, 1, 2)
+    assert panel.experiment.optimizers[0].settings[second] == 0.5
+    before = panel.scene["views"][0]["png"]
+    panel.set(learning_rate=0.02)
+    assert panel.scene["views"][0]["png"] == before
+    panel.set(start_x=panel.values["start_x"] + 0.3)
+    assert panel.scene["views"][0]["png"] != before
+    assert panel._fan("start_y") is None and panel._fan("learning_rate") is not None
+
+
+def test_the_map_of_heights_is_what_single_runs_reach() -> None:
+    from weightlab.descent import descend
+    from weightlab.measurements import height_map
+
+    panel = DescentPanel("rosenbrock", ("momentum",), steps=80)
+    rates, momenta = torch.tensor([1e-4, 1e-3, 0.3]), torch.tensor([0.0, 0.9])
+    found = height_map(panel.experiment, "momentum", rates, "momentum", momenta)
+    assert found.shape == (2, 3) and torch.isnan(found[:, 2]).all()
+    for row, column in ((0, 0), (1, 1)):
+        panel.set(learning_rate=float(rates[column]), momentum=float(momenta[row]))
+        assert float(found[row, column]) == pytest.approx(float(descend(panel.experiment).losses[-1, 0]), rel=1e-9)
 
 
 # ---- predictions -------------------------------------------------------------------------------------------------

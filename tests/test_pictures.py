@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from weightlab.landscapes import LANDSCAPES, landscape
-from weightlab.pictures import Axis, Picture, Reference, Series, TableBuilder, View
+from weightlab.pictures import Axis, Bowl, Picture, Reference, Series, TableBuilder, View
 from weightlab.plots import contour_backdrop, draw_picture, map_backdrop, new_figure, still, to_still
 from weightlab.widgets.stage import Stage, picture_message, scene_message
 
@@ -110,10 +111,29 @@ def test_every_landscape_has_a_backdrop_that_is_transparent_but_not_empty(name: 
 
     from matplotlib.image import imread
 
-    image = imread(io.BytesIO(contour_backdrop(landscape(name)).png), format="png")
-    alpha = image[..., 3]
+    land = landscape(name)
+    backdrop = contour_backdrop(land)
+    if isinstance(backdrop, Bowl):
+        assert land.eigenvalues is not None and land.eigenvalues[0] > 0
+        return
+    alpha = imread(io.BytesIO(backdrop.png), format="png")[..., 3]
     assert alpha.min() < 0.3 and alpha.max() > 0.3
     assert np.ptp(alpha) > 0.2
+
+
+@pytest.mark.parametrize("condition_number", [1.0, 10.0, 1000.0])
+def test_a_bowls_ellipses_lie_at_the_levels_that_an_image_would_have(condition_number: float) -> None:
+    land = landscape("rotated_quadratic", condition_number=condition_number, angle=25.0)
+    bowl = contour_backdrop(land)
+    assert isinstance(bowl, Bowl) and len(bowl.levels) == 16 and sorted(bowl.levels) == list(bowl.levels)
+    xx, xy, yy = bowl.matrix
+    w = torch.tensor([0.7, -1.3], dtype=torch.float64)
+    assert 0.5 * (xx * 0.49 - 2 * xy * 0.91 + yy * 1.69) == pytest.approx(float(land.loss(w)))
+    grid = torch.linspace(-2.5, 2.5, 501, dtype=torch.float64)
+    losses = land.loss(torch.stack(torch.meshgrid(grid, grid, indexing="xy"), -1))
+    assert bowl.levels[-1] == pytest.approx(float(losses.max()))
+    lowest = min(2e-4 * float(losses.max()), float(losses.flatten().quantile(0.01)))
+    assert bowl.levels[0] == pytest.approx(lowest, rel=0.05)
 
 
 def test_a_map_leaves_out_what_is_not_a_number() -> None:

@@ -1,4 +1,4 @@
-"""Planes through a network's weights, and sharpness against exact Hessians and the edge of stability."""
+"""Planes through a network's weights: the loss on them, their directions, and a path's own plane."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import torch
 from weightlab.datasets import dataset
 from weightlab.experiments import TrainingExperiment
 from weightlab.losses import LOSSES
-from weightlab.models import model
+from weightlab.models import Network, model
 from weightlab.surfaces import (
     filter_normalized,
     flat_weights,
     loss_function,
     loss_on_plane,
     path_plane,
+    random_cut,
     random_plane,
-    sharpness,
-    watch_sharpness,
+    rescaled,
 )
 from weightlab.training import Training
 from weightlab.update_rules import optimizer
+from weightlab.weight_paths import follow
 
 
 def small(**changes: object) -> TrainingExperiment:
@@ -81,44 +82,42 @@ def test_a_flat_path_is_held_whole_by_its_plane() -> None:
 
 
 def test_a_real_path_is_told_with_the_share_its_plane_explains() -> None:
-    record = watch_sharpness(small(steps=40), every=4)
-    plane = path_plane(record.path)
+    path = follow(small(steps=40), every=4).weights
+    plane = path_plane(path)
     first, second = plane.explained or (0.0, 0.0)
-    offsets = record.path - record.path[-1]
-    a, b = plane.coordinates(record.path).unbind(-1)
+    offsets = path - path[-1]
+    a, b = plane.coordinates(path).unbind(-1)
     kept = (plane.points(a, b) - plane.origin).square().sum() / offsets.square().sum()
     assert float(kept) == pytest.approx(first + second, rel=1e-9)
     assert 0.5 < first + second < 1
 
 
-def test_sharpness_is_the_hessians_largest_eigenvalue() -> None:
-    experiment = small(steps=200)
-    training = Training(experiment)
-    for _ in training:
-        pass
-    loss = loss_function(training.network, experiment)
-    weights = flat_weights(training.network)
-    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, weights))
-    largest = values[values.abs().argmax()]
-    assert sharpness(loss, weights, iterations=2000, tolerance=1e-10) == pytest.approx(float(largest), rel=1e-5)
+def test_a_rescaled_relu_network_is_the_same_function_with_the_same_filter_normalized_map() -> None:
+    experiment = small(model=model("mlp", depth=2, width=4, activation="relu"))
+    network = Training(experiment).network
+    other = rescaled(network, 10.0)
+    x = experiment.dataset.x_train
+    assert torch.allclose(network(x), other(x), rtol=1e-10)
+    assert not torch.allclose(flat_weights(network), flat_weights(other), rtol=0.1)
+    grid, here = torch.tensor([-0.5, 0.5], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+
+    def losses(one: Network, normalized: bool) -> torch.Tensor:
+        plane = random_plane(one, 3, normalized=normalized)
+        return loss_on_plane(loss_function(one, experiment), plane, grid, here)
+
+    assert torch.allclose(losses(network, True), losses(other, True), rtol=1e-9)
+    cut = random_cut(network, experiment, normalized=True, seed=3)
+    assert torch.allclose(cut[::2], losses(network, True)[0]) and cut.shape == (3,)
+    assert not torch.allclose(losses(network, False), losses(other, False), rtol=0.5)
+    with pytest.raises(ValueError, match="ReLU keeps the sign"):
+        rescaled(network, -1.0)
 
 
-def test_sharpness_of_a_quadratic_is_its_curvature() -> None:
-    curvatures = torch.tensor([1.0, 3.0, 7.0], dtype=torch.float64)
-    point = torch.zeros(3, dtype=torch.float64)
-    assert sharpness(lambda w: 0.5 * (curvatures * w.square()).sum(), point, tolerance=1e-12) == pytest.approx(7.0)
-
-
-def test_watching_changes_nothing_of_the_run() -> None:
-    experiment = small(steps=20)
-    record = watch_sharpness(experiment, every=5)
-    assert record.steps.tolist() == [0, 5, 10, 15, 20]
-    plain = Training(experiment)
-    for _ in plain:
-        pass
-    assert torch.equal(flat_weights(plain.network), record.path[-1])
-    # the training loss of step t is the full batch's loss at the weights after t steps
-    assert torch.allclose(record.losses[:-1], plain.record().losses[::5].double(), rtol=1e-12)
+def test_plain_random_directions_are_as_long_as_all_weights() -> None:
+    network = Training(small()).network
+    plane = random_plane(network, 0, normalized=False)
+    assert float(plane.across.norm()) == pytest.approx(float(flat_weights(network).norm()))
+    assert plane.across[-1] != 0  # biases move too
 
 
 def test_what_cannot_be_drawn_is_refused_in_words() -> None:

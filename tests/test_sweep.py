@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from weightlab import descent
+from weightlab.batched_descent import FAR
 from weightlab.descent import descend, measured_rate, sweep
 from weightlab.experiments import DescentExperiment
-from weightlab.landscapes import landscape
+from weightlab.landscapes import landscape, landscape_from_function
 from weightlab.theory import best_gradient_descent, best_heavy_ball, convergence_rate, learning_rate_limit
 from weightlab.update_rules import UPDATE_RULES, optimizer
 
@@ -119,3 +121,40 @@ def test_sweep_starts_where_it_is_told() -> None:
 def test_bad_sweeps_are_refused(rule: str, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sweep(landscape("quadratic"), rule, values, keep_paths=True)
+
+
+@pytest.mark.parametrize("rule", ["momentum", "adam"])
+def test_learners_are_the_same_however_many_are_swept_together(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = landscape("noisy_bowl")
+    rates = torch.logspace(-3, 2, 11, dtype=torch.float64)
+    together = sweep(where, rule, {"learning_rate": rates}, steps=70, seed=3)
+    monkeypatch.setattr(descent, "SWEPT_TOGETHER", 4)
+    apart = sweep(where, rule, {"learning_rate": rates}, steps=70, seed=3)
+    for field in ("kept_steps", "diverged_at"):
+        assert torch.equal(getattr(together, field), getattr(apart, field))
+    for field in ("weights", "losses"):
+        assert torch.allclose(getattr(together, field), getattr(apart, field), rtol=1e-12, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("steps", [1, 31, 32, 33, 64, 65, 200])
+def test_the_step_of_a_divergence_is_found_wherever_it_falls(steps: int) -> None:
+    """A sweep looks for divergence every 32 steps only, and must still name the step."""
+    rates = torch.linspace(0.21, 3.0, 40, dtype=torch.float64)
+    record = sweep(landscape("quadratic"), "gradient_descent", {"learning_rate": rates}, steps=steps, pairs=0)
+    steepest = (1 - 10 * rates).abs()  # by which the second weight grows in a step, from 1
+    expected = ((math.log(FAR * landscape("quadratic").size)) / steepest.log()).ceil().long()
+    assert record.diverged_at.tolist() == torch.where(expected <= steps, expected, -1).tolist()
+    assert record.kept_steps.tolist() == [0, steps]
+    assert torch.equal(record.losses[-1].isnan(), record.diverged_at >= 0)
+
+
+def test_a_learner_that_leaves_and_comes_back_has_diverged() -> None:
+    """One leap out of 1e8 landscapes' size, one leap home: the looks at every 32nd step see neither."""
+    kick = torch.tensor(-1e10, dtype=torch.float64)
+    where = landscape_from_function(
+        lambda x, y: torch.where((x - 0.5).abs() < 0.01, kick * x, torch.where(x > 1e9, 0.5 * x**2, 1e-3 * x)) + y**2,
+        ((-1.0, 1.0), (-1.0, 1.0)),
+        start=(0.5, 0.0),
+    )  # fmt: skip
+    record = sweep(where, "gradient_descent", {"learning_rate": torch.tensor([1.0])}, steps=20, pairs=0)
+    assert record.diverged_at.tolist() == [1]

@@ -10,6 +10,7 @@ Layer 0, needs torch and numpy only
     pictures          what is to be seen, as data: views, series, reference lines
     records           DescentRecord, TrainingRecord, SignalRecord: what a run leaves
     own_function      a learner's own function of two weights, checked and batched
+    own_optimizer     optimizer classes, PyTorch's and a learner's own, tried out before a run
     landscapes        toy losses of two weights: function, bounds, start, minima, Hessian
     update_rules      gradient descent, momentum, Nesterov, RMSprop, Adam: pure init and step on batches of learners
     schedules         step -> factor on the learning rate
@@ -26,6 +27,7 @@ Layer 0, needs torch and numpy only
 
 Layer 1
     models            small real networks with named layers: MLP, CNN, RNN, LSTM, GRU
+    own_model         a learner's own nn.Module as a model: checked, its layers found
     datasets          real data that ships with scikit-learn, synthetic two-dimensional sets, splits
     scores            how well a classifier finds the rare class, at one threshold and over all
     imbalance         real data made imbalanced, and the techniques against it
@@ -38,8 +40,12 @@ Layer 2
     steppers          a network's weights as one flat vector that an update rule moves
     recorder          what is measured in every step of a real run
     time_gradients    backpropagation through time: the gradient at every time step
+    batched_descent   many learners of one rule together, a step at a time, watched for divergence
     descent           thousands of toy learners in one batched pass -> DescentRecord
     training          a real run, one step at a time, changeable midway -> TrainingRecord
+    stacked_networks  networks of one architecture as one tensor: every operation shared
+    ensembles         many small networks trained at once: rates, first weights, activations, seeds
+    ensemble_choices  what differs between networks trained at once: rates, or activation and initialization
     cures             vanishing and exploding gradients, and what each cure does about them
     cure_tables       what the cures come to, in words and tables
     signals           forward and backward magnitudes per layer of a deep network -> SignalRecord
@@ -49,10 +55,15 @@ Layer 2
     imbalanced_runs   small networks on imbalanced data: how much of each update comes from each class
     leakage           resampling before the split, and what the score is then worth
     loop_measurements what the update loop's habits cost or save, measured on the digits
-    surfaces          planes through a real network's weights, and sharpness
+    surfaces          the loss of a real network on planes through its weights
+    weight_paths      a run's path through the weights, and what a plane shows of it
+    sharpness         the Hessian's largest eigenvalue while a network trains, beside its limit
+    device_times      what an update costs on the CPU and on a GPU, over the network's size
     stopping          when to stop: patience, target, budget, and a run that heeds them and keeps its best weights
     learning_curves   training and validation side by side over a whole run
     least_squares     a loss on real data that is exactly quadratic: stopping early beside an L2 penalty
+    goals             a goal under a budget: right answers over several seeds, if it is kept to
+    fans              every position of a slider at once, in one batched pass
     measurements      rates and shares read off a record
     races             fair races between update rules: tuned rates, the same starts and budget, several seeds
     scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
@@ -68,6 +79,8 @@ Layer 3
     nesterov_figures  where Nesterov's gradient is taken, and where it is stable beside other rules
     race_figures      sensitivity to the learning rate beside how the race came out
     imbalance_figures scores by ratio, shares of the gradient, techniques and thresholds, side by side
+    surface_figures   planes, what they hold, sharpness over seeds, what an update costs
+    goal_figures      right answers of several experiments beside a goal, one mark a seed
     cure_figures      gradients by layer or time step, several networks beside one another
 
 Layer 4

@@ -8,19 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from weightlab.batched_descent import FAR, BatchedDescent
 from weightlab.devices import settle_threads
 from weightlab.experiments import MAX_DESCENT_STEPS, MAX_SEED, DescentExperiment
 from weightlab.landscapes import Landscape
+from weightlab.own_optimizer import class_name, needs_closure
 from weightlab.records import DescentRecord, SweepRecord
 from weightlab.schedules import Tracker
 from weightlab.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, UpdateRule
 from weightlab.validate import choose, number, whole_number
 from weightlab.verdicts import Path, verdict
 
-FAR = 1e8  # times the landscape's size: farther out a learner counts as diverged
 AT_REST = 1e-6  # times the first gradient's length: a run has converged once its gradients stay shorter
 KEPT_PAIRS = 16  # pairs of neighbouring steps that a sweep keeps, to measure its rate from
 MAX_KEPT = 2**28  # numbers in the paths of one sweep, 2 GiB
+SWEPT_TOGETHER = 40_000  # learners of a sweep whose numbers a processor's cache holds from one step to the next
 
 
 def descend(experiment: DescentExperiment) -> DescentRecord:
@@ -39,8 +41,8 @@ def descend(experiment: DescentExperiment) -> DescentRecord:
             weights, points, gradients, rates = (part[:, places] for part in (weights, points, gradients, rates))
         losses = landscape.loss(weights)
         losses = losses if scale == 1 else losses * scale
-        diverged_at = _cut_off_divergence(landscape, weights, losses, gradients, points)
-        converged_at = _converged_at(gradients, scale)
+        diverged_at = cut_off_divergence(landscape, weights, losses, gradients, points)
+        converged_at = converged_at_step(gradients, scale)
     ends = zip(optimizers, diverged_at.tolist(), converged_at.tolist(), strict=True)
     statuses = tuple(
         verdict(Path(landscape, one, scale, weights[:, i], losses[:, i], gradients[:, i], rates[:, i]), out, rested)
@@ -98,10 +100,15 @@ class _TorchLearner:
             self.parameter.grad = (landscape.gradient(here) * scale + noise)[0]
             return float(landscape.loss(here) * scale)
 
+        self.parameter.grad = gradient[0].clone()
         try:
-            self.optimizer.step(closure)
+            if needs_closure(type(self.optimizer)):
+                self.optimizer.step(closure)
+            else:  # without the closure, which a learner's own class need not call
+                self.optimizer.step()
         except (RuntimeError, ValueError) as refusal:
-            raise ValueError(f"torch.optim.{self.chosen.label} cannot take a step here: {refusal}") from refusal
+            name = class_name(type(self.optimizer))
+            raise ValueError(f"{name} cannot take a step here: {refusal}") from refusal
         return self.parameter.detach().clone().unsqueeze(0)
 
     def set_rates(self, rates: list[float]) -> None:
@@ -204,7 +211,7 @@ def _noise_rows(landscape: Landscape, rows: int, seed: int) -> tuple[Tensor, ...
     return drawn_noise(landscape, rows, seed).unbind(0) if landscape.gradient_noise else None
 
 
-def _cut_off_divergence(
+def cut_off_divergence(
     landscape: Landscape, weights: Tensor, losses: Tensor, gradients: Tensor, points: Tensor
 ) -> Tensor:
     """The step at which each learner diverged, -1 for never; what follows it becomes NaN in place."""
@@ -220,10 +227,10 @@ def _cut_off_divergence(
     return diverged_at
 
 
-def _converged_at(gradients: Tensor, loss_scale: float) -> Tensor:
-    """The first step from which on the gradients stay tiny, -1 for never; noise never does."""
+def converged_at_step(gradients: Tensor, loss_scale: float | Tensor) -> Tensor:
+    """The first step from which on the gradients stay tiny, (learner,), -1 for never; noise never does."""
     lengths = torch.linalg.vector_norm(gradients, dim=-1)
-    lively = ~(lengths <= (AT_REST * lengths[0]).clamp(min=1e-12 * loss_scale))
+    lively = ~(lengths <= (AT_REST * lengths[0]).clamp(min=torch.as_tensor(1e-12 * loss_scale)))
     rows = torch.arange(len(lengths)).unsqueeze(-1)
     rest = torch.where(lively, rows, -1).amax(0) + 1
     return torch.where(rest < len(lengths), rest, -1)
@@ -237,13 +244,14 @@ def sweep(
     steps: int = 300,
     seed: int = 0,
     keep_paths: bool = False,
+    pairs: int = KEPT_PAIRS,
 ) -> SweepRecord:
     """Run tens of thousands of learners of one rule at once, each with settings of its own.
 
     settings: name -> a number for all or a tensor (learner,); what is left out takes the rule's default. A momentum of
     0 is allowed for Nesterov too: it is the edge of the map, plain gradient descent.
     keep_paths: keep every step's weights; otherwise the start, some pairs of steps in the last two thirds (enough for
-    `measured_rate`) and the end.
+    `measured_rate`) and the end. pairs: how many, 0 where only the end matters, as for a map of the last losses.
     Raises ValueError or TypeError for unknown names, values out of range and tensors of unequal length.
     """
     settle_threads()
@@ -251,32 +259,21 @@ def sweep(
     steps = whole_number("steps", steps, 1, MAX_DESCENT_STEPS)
     noise = _noise_rows(landscape, steps, whole_number("seed", seed, 0, MAX_SEED))
     values, learners = _swept_settings(entry, settings)
-    kept = _kept_steps(steps, keep_paths, learners)
-    # each weight of all learners lies together in memory, (2, learner): settings then broadcast along it at full speed
-    paths = torch.empty(len(kept), 2, learners, dtype=torch.float64).mT
+    kept = torch.tensor(_kept_steps(steps, keep_paths, learners, whole_number("pairs", pairs, 0, MAX_DESCENT_STEPS)))
     first = torch.tensor(landscape.start if start is None else start, dtype=torch.float64)
-    w = first.unsqueeze(-1).repeat(1, learners).mT
-    limit = FAR * landscape.size
-    sound = torch.zeros(learners, dtype=torch.int32)
-    row_of = {step: row for row, step in enumerate(kept)}
+    paths = torch.empty(len(kept), 2, learners, dtype=torch.float64).mT
+    losses = torch.empty(len(kept), learners, dtype=torch.float64)
+    diverged_at = torch.empty(learners, dtype=torch.long)
     with torch.no_grad():
-        state = entry.init(w)
-        for step in range(steps + 1):
-            if step in row_of:
-                paths[row_of[step]].copy_(w)
-            x, y = w.unbind(-1)
-            # once out, a learner's count stops: far out it only grows, and NaN stays NaN
-            sound += torch.maximum(x.abs(), y.abs()) <= limit
-            if step == steps:
-                break
-            gradient = landscape.gradient(entry.gradient_point(w, state, values))
-            if noise is not None:
-                gradient = gradient + noise[step]
-            w, state = entry.step(w, gradient, state, values)
-        diverged_at = torch.where(sound <= steps, sound, -1).long()
-        gone = (diverged_at >= 0) & (torch.tensor(kept).unsqueeze(-1) >= diverged_at)
+        for low in range(0, learners, SWEPT_TOGETHER):
+            part = slice(low, low + SWEPT_TOGETHER)
+            own = {name: value[part] if isinstance(value, Tensor) else value for name, value in values.items()}
+            crowd = BatchedDescent(landscape, entry, own, first, len(diverged_at[part]), noise)
+            diverged_at[part] = crowd.walk(kept.tolist(), paths[:, part], losses[:, part])
+        gone = (diverged_at >= 0) & (kept.unsqueeze(-1) >= diverged_at)
         paths.masked_fill_(gone.unsqueeze(-1), torch.nan)
-        return SweepRecord(torch.tensor(kept), paths, landscape.loss(paths), diverged_at)
+        losses.masked_fill_(gone, torch.nan)
+    return SweepRecord(kept, paths, losses, diverged_at)
 
 
 def _swept_settings(rule: UpdateRule, settings: Mapping[str, float | Tensor]) -> tuple[dict[str, Any], int]:
@@ -293,16 +290,16 @@ def _swept_settings(rule: UpdateRule, settings: Mapping[str, float | Tensor]) ->
         for extreme in value.aminmax():  # NaN comes through both
             number(name, extreme.item(), low, high, open_low=open_low, open_high=open_high, why=why)
         lengths[name] = len(value)
-        values[name] = value.double().unsqueeze(-1)
+        values[name] = value.double().contiguous().unsqueeze(-1)  # apart in memory they would slow every step
     if len(set(lengths.values())) > 1:
         raise ValueError(f"all tensors of settings must have one length, got {lengths}; give each one value a learner")
     return values, next(iter(lengths.values()), 1)
 
 
-def _kept_steps(steps: int, keep_paths: bool, learners: int) -> list[int]:
+def _kept_steps(steps: int, keep_paths: bool, learners: int, count: int) -> list[int]:
     if not keep_paths:
         first = steps // 3
-        pairs = {first + (steps - 1 - first) * i // (KEPT_PAIRS - 1) for i in range(KEPT_PAIRS)}
+        pairs = {first + (steps - 1 - first) * i // max(1, count - 1) for i in range(count)}
         return sorted({0, steps} | pairs | {step + 1 for step in pairs})
     if (steps + 1) * learners * 2 > MAX_KEPT:
         raise ValueError(f"the paths of {learners} learners over {steps} steps would take more than 2 GiB; "

@@ -175,13 +175,13 @@ class TrainingExperiment:
 
     def _check_fit(self) -> None:
         data, examples = self.dataset, len(self.dataset.y_train)
-        if reason := self.model.misfit(data.shape):
-            raise ValueError(f"model {self.model.name!r} does not fit dataset {data.name!r}: {reason}, or choose 'mlp'")
         if LOSSES[choose("loss", self.loss, LOSSES)].two_classes and data.classes != 2:
             raise ValueError(
                 f"loss {self.loss!r} is for two classes, dataset {data.name!r} has {data.classes}; "
                 "choose 'cross_entropy'"
             )
+        if reason := self.model.misfit(data.shape, self.outputs):
+            raise ValueError(f"model {self.model.name!r} does not fit dataset {data.name!r}: {reason}")
         if self.batch_size is not None:
             why = f"the training split has {examples} examples; use None for all of them"
             object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1, examples, why))

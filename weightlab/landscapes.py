@@ -181,11 +181,14 @@ def _rosenbrock(steepness: float) -> Landscape:
         x, y = w.unbind(-1)
         return (1 - x) ** 2 + steepness * (y - x * x) ** 2
 
+    one, minus_two = torch.tensor((1.0, -2.0), dtype=torch.float64).unbind()
+
     def gradient(w: Tensor) -> Tensor:
-        x, y = w.unbind(-1)
-        across = torch.addcmul(y, x, x, value=-1.0).mul_(2 * steepness)
-        along = torch.addcmul(x, x, across, value=-0.5).mul_(2.0).sub_(2.0).addcmul_(x, across, value=-1.0)
-        return _pair(w, along, across)
+        gradient = torch.empty_like(w)
+        (x, y), (along, across) = w.unbind(-1), gradient.unbind(-1)
+        torch.addcmul(y, x, x, value=-1.0, out=across).mul_(2 * steepness)  # 2s(y − x²)
+        torch.addcmul(minus_two, x, one - across, value=2.0, out=along)  # 2x(1 − across) − 2
+        return gradient
 
     def hessian(w: Tensor) -> Tensor:
         x, y = w.unbind(-1)

@@ -23,6 +23,7 @@ class Loss:
 
     outputs:       classes -> how many logits the network gives per example
     value:         (logits (example, outputs), labels (example,) int64, classes) -> mean loss (), differentiable
+    each:          the same for every example, -> (example,)
     probabilities: logits (..., outputs) -> (..., classes), summing to 1
     two_classes:   usable with two classes only
     """
@@ -32,6 +33,7 @@ class Loss:
     formula: str
     outputs: Callable[[int], int]
     value: Callable[[Tensor, Tensor, int], Tensor]
+    each: Callable[[Tensor, Tensor, int], Tensor]
     probabilities: Callable[[Tensor], Tensor]
     two_classes: bool = False
 
@@ -41,8 +43,18 @@ def _squared_error(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
     return functional.mse_loss(logits.softmax(dim=-1), wanted)
 
 
+def _squared_errors(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
+    wanted = functional.one_hot(labels, classes).to(logits.dtype)
+    return (logits.softmax(dim=-1) - wanted).square().mean(dim=-1)
+
+
 def _binary(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), labels.to(logits.dtype))
+
+
+def _binaries(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
+    wanted = labels.to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), wanted, reduction="none")
 
 
 def _both_classes(logits: Tensor) -> Tensor:
@@ -60,6 +72,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
                 "-log softmax(z)[class]",
                 lambda classes: classes,
                 lambda logits, labels, classes: functional.cross_entropy(logits, labels),
+                lambda logits, labels, classes: functional.cross_entropy(logits, labels, reduction="none"),
                 lambda logits: logits.softmax(dim=-1),
             ),
             Loss(
@@ -68,6 +81,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
                 "mean of (softmax(z) - one_hot)^2 over classes",
                 lambda classes: classes,
                 _squared_error,
+                _squared_errors,
                 lambda logits: logits.softmax(dim=-1),
             ),
             Loss(
@@ -76,6 +90,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
                 "-log sigmoid(z) for class 1, -log(1 - sigmoid(z)) for class 0",
                 lambda classes: 1,
                 _binary,
+                _binaries,
                 _both_classes,
                 two_classes=True,
             ),

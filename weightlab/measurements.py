@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 from weightlab.descent import measured_rate, sweep
+from weightlab.experiments import DescentExperiment
 from weightlab.landscapes import Landscape
 from weightlab.records import DescentRecord
 
 
-def loss_by_direction(record: DescentRecord, landscape: Landscape, learner: int) -> Tensor:
-    """A quadratic's loss split over its eigendirections, ½·λ·c², (steps + 1, 2), smallest eigenvalue first.
+def loss_by_direction(weights: Tensor, landscape: Landscape) -> Tensor:
+    """A quadratic's loss at `weights` (..., 2), split over its eigendirections, ½·λ·c², smallest eigenvalue first.
 
     Raises ValueError for a landscape that is no quadratic: it has no fixed eigendirections.
     """
     eigenvalues, eigenvectors = landscape.eigenvalues, landscape.eigenvectors
     if eigenvalues is None or eigenvectors is None:
         raise ValueError(f"{landscape.name} is no quadratic, so its loss does not split; choose a quadratic landscape")
-    coordinates = record.weights[:, learner] @ eigenvectors  # our quadratics have their minimum at the origin
+    coordinates = weights @ eigenvectors  # our quadratics have their minimum at the origin
     return 0.5 * torch.tensor(eigenvalues, dtype=torch.float64) * coordinates.square()
 
 
@@ -62,6 +63,22 @@ def rate_map(landscape: Landscape, rule: str, learning_rates: Tensor, momenta: T
     rates = measured_rate(record, landscape.minima[0])
     rates = torch.where(record.diverged_at >= 0, torch.inf, rates)
     return RateMap(rule, learning_rates, momenta, rates.reshape(len(momenta), len(learning_rates)))
+
+
+def height_map(
+    experiment: DescentExperiment, rule: str, learning_rates: Tensor, setting: str, values: Tensor
+) -> Tensor:
+    """How far above the minimum every pair of settings of `rule` ends, (value, learning_rate), in one batched pass.
+
+    The landscape, start, steps and seed are the experiment's. Where no minimum is known the loss itself; NaN where a
+    learner diverged. learning_rates: (m,), values of `setting`: (n,).
+    """
+    pairs = torch.cartesian_prod(values.double(), learning_rates.double())
+    settings: dict[str, float | Tensor] = {setting: pairs[:, 0], "learning_rate": pairs[:, 1]}
+    land = experiment.landscape
+    record = sweep(land, rule, settings, experiment.start, experiment.steps, experiment.seed, pairs=0)
+    heights = torch.where(record.diverged_at >= 0, torch.nan, record.losses[-1]) - (land.minimum_loss or 0.0)
+    return heights.reshape(len(values), len(learning_rates))
 
 
 def measured_regimes(

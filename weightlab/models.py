@@ -43,6 +43,14 @@ class Network(nn.Module):
         self.layers.append((name or f"layer {len(self.layers) + 1}", weights))
         self.signals.append(signal)
 
+    def seed(self, generator: torch.Generator) -> None:
+        """Where the network itself draws at random in training (dropout), from here on from this source."""
+
+    @property
+    def has_modes(self) -> bool:
+        """Whether it computes something else in training than in use: here batch normalization's statistics."""
+        return any(True for _ in self.buffers())
+
 
 class HiddenLayer(nn.Module):
     """f(norm(Wx + b)), with `residual` x + f(norm(Wx + b)) (He et al. 2016, eq. 1 with one weight layer)."""
@@ -266,9 +274,10 @@ class ModelSettings:
         """A copy with settings changed, checked again."""
         return model(self.name, **{**dict(self.settings), **changes})
 
-    def misfit(self, shape: Shape) -> str:
-        """Why examples of `shape` do not fit this model, "" if they do."""
-        return self.entry.misfit(shape, dict(self.settings))
+    def misfit(self, shape: Shape, outputs: int = 1) -> str:
+        """Why examples of `shape`, or that many outputs, do not fit this model, "" if they do."""
+        reason = self.entry.misfit(shape, dict(self.settings))
+        return f"{reason}, or choose 'mlp'" if reason else ""
 
     def build(self, inputs: int | Shape, outputs: int, generator: torch.Generator | None = None) -> Network:
         """A network for examples of `inputs` numbers or of shape (channels, height, width), in float64 on the CPU.
@@ -277,9 +286,9 @@ class ModelSettings:
         is left as it was. Raises ValueError where the examples do not fit.
         """
         shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
-        reason = self.misfit(shape)
+        reason = self.misfit(shape, outputs)
         if reason:
-            raise ValueError(f"model {self.name!r} does not fit examples of shape {shape}: {reason}, or choose 'mlp'")
+            raise ValueError(f"model {self.name!r} does not fit examples of shape {shape}: {reason}")
         with torch.random.fork_rng(devices=[]):
             network = self.entry.build(shape, outputs, dict(self.settings)).double()
         initialize(network, initialization("pytorch_default"), self.hidden_activation, generator)
@@ -299,6 +308,7 @@ def initialize(
     source = torch.Generator().manual_seed(0) if generator is None else generator
     for name, module in network.layers:
         settings.apply(module, ACTIVATIONS["linear"] if name == OUTPUT else activation, source)
+    network.seed(source)
 
 
 def _checked(entry: ModelEntry, key: str, value: object) -> Value:

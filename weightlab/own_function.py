@@ -89,7 +89,8 @@ def _of_points(function: Callable[..., Tensor]) -> Function:
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = sum(parameter.default is parameter.empty for parameter in positional)
     if needed == 2:
-        return lambda w: function(w[..., 0], w[..., 1])
+        # unbound from the front, so that autograd puts the gradient together as a sweep lays out its weights
+        return lambda w: function(*w.movedim(-1, 0).unbind())
     if needed == 1 or (needed == 0 and parameters):
         return function
     raise TypeError(f"function must take one tensor of shape (..., 2) or two weights, it takes {needed} arguments")

@@ -37,6 +37,22 @@ class Backdrop:
 
 
 @dataclass(frozen=True)
+class Bowl:
+    """The contours of a quadratic loss ½wᵀHw behind a view: ellipses, drawn where they are shown.
+
+    `matrix` is H's (11, 12, 22) entries, `levels` the losses at which lines are drawn, ascending.
+    """
+
+    matrix: tuple[float, float, float]
+    levels: tuple[float, ...]
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The matrix's entries, then the levels."""
+        return (*self.matrix, *self.levels)
+
+
+@dataclass(frozen=True)
 class View:
     """One set of axes on the stage.
 
@@ -49,7 +65,7 @@ class View:
     x: Axis
     y: Axis
     cell: tuple[int, int, int, int] = (0, 0, 1, 1)
-    backdrop: Backdrop | None = None
+    backdrop: Backdrop | Bowl | None = None
     pad: tuple[str, str] | None = None
 
 
@@ -133,11 +149,15 @@ class Picture:
 
 @dataclass
 class TableBuilder:
-    """Collects columns under series, so that nobody counts column numbers by hand."""
+    """Collects columns under series, so that nobody counts column numbers by hand.
+
+    `positions`: so many tables of the same columns are built at once, one for each position of a slider.
+    """
 
     rows: int
+    positions: int = 1
     series: list[Series] = field(default_factory=list)
-    columns: list[NDArray[np.float32]] = field(default_factory=list)
+    columns: list[NDArray[np.float32]] = field(default_factory=list)  # each (positions, rows)
 
     def add(
         self,
@@ -150,17 +170,22 @@ class TableBuilder:
         dashed: bool = False,
         groups: tuple[int, ...] = (),
     ) -> None:
-        """Add a series; `values` is (rows,) or (rows, columns)."""
+        """Add a series; `values` is (rows,) or (rows, columns), with an axis `positions` after the rows if several."""
         with np.errstate(over="ignore"):  # beyond float32's range becomes infinite, which leaves a gap
-            block = np.asarray(values).astype(np.float32).reshape(self.rows, -1)
+            block = np.asarray(values).astype(np.float32).reshape(self.rows, self.positions, -1)
         first = len(self.columns)
-        self.columns.extend(block.T)
+        self.columns.extend(block.transpose(2, 1, 0))
         indices = tuple(range(first, len(self.columns)))
         self.series.append(Series(view, kind, name, indices, colour, dashed, groups))
 
     @property
     def table(self) -> NDArray[np.float32]:
-        """The table (rows, columns)."""
+        """The table (rows, columns); of the first position if there are several."""
+        return self.tables[0]
+
+    @property
+    def tables(self) -> NDArray[np.float32]:
+        """The tables (positions, rows, columns)."""
         if not self.columns:
-            return np.zeros((self.rows, 0), dtype=np.float32)
-        return np.stack(self.columns, axis=1)
+            return np.zeros((self.positions, self.rows, 0), dtype=np.float32)
+        return np.stack(self.columns, axis=-1)

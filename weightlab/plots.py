@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weightlab.landscapes import Landscape
-from weightlab.pictures import Backdrop, Picture, Raster, Series, View
+from weightlab.pictures import Backdrop, Bowl, Picture, Raster, Series, View
 
 PALETTE = ("#0072b2", "#d55e00", "#00795a", "#a8328a", "#8a6d00", "#3d3d3d", "#5a4fcf", "#b3261e")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 2)), (0, (1, 2)))
@@ -69,7 +70,10 @@ def to_still(figure: Figure, alt: str) -> Still:
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(
         128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
     )
-    image.putpalette([255 if value > 250 else value for value in image.getpalette() or ()])  # its white is 252
+    palette = [255 if value > 250 else value for value in image.getpalette() or ()]  # its white is 252
+    ground = 3 * int(image.getpixel((0, 0)))  # type: ignore[arg-type]
+    palette[ground : ground + 3] = [255] * 3  # among many pale tones its white has a tint
+    image.putpalette(palette)
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     return Still(buffer.getvalue(), alt)
@@ -83,21 +87,42 @@ def _levels(losses: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return low + np.geomspace(max(lowest, (high - low) * 1e-9), high - low, count)
 
 
-def contour_backdrop(landscape: Landscape, size: tuple[float, float] = (5.2, 3.8)) -> Backdrop:
+def contour_backdrop(landscape: Landscape, size: tuple[float, float] = (5.2, 3.8)) -> Backdrop | Bowl:
     """Logarithmic contours of a landscape over its bounds, on a transparent ground that suits light and dark pages.
 
-    `size` is (width, height) in inches at 200 dots; the image fills the bounds exactly.
+    Of a quadratic with a minimum they are ellipses, which need no image. `size` is an image's (width, height) in
+    inches at 200 dots; it fills the bounds exactly.
     """
+    if landscape.eigenvalues is not None and landscape.eigenvalues[0] > 0:
+        return bowl_backdrop(landscape)
     (x0, x1), (y0, y1) = landscape.bounds
     grid_x = torch.linspace(x0, x1, 161, dtype=torch.float64)
     grid_y = torch.linspace(y0, y1, 161, dtype=torch.float64)
     points = torch.stack(torch.meshgrid(grid_x, grid_y, indexing="xy"), dim=-1)
     losses = torch.nan_to_num(landscape.loss(points).detach(), posinf=1e30).numpy()
+    return losses_backdrop(grid_x.numpy(), grid_y.numpy(), losses, size)
+
+
+def bowl_backdrop(landscape: Landscape, count: int = 16) -> Bowl:
+    """The contours of a quadratic with its minimum at the origin, at the levels that an image would have."""
+    (xx, xy), (_, yy) = landscape.hessian(torch.zeros(2, dtype=torch.float64)).tolist()
+    (x0, x1), (y0, y1) = landscape.bounds
+    corners = [0.5 * (xx * x * x + 2 * xy * x * y + yy * y * y) for x in (x0, x1) for y in (y0, y1)]
+    # the ellipse of loss L has area 2πL/√det H
+    share = 0.01 * (x1 - x0) * (y1 - y0) * math.sqrt(xx * yy - xy * xy) / (2 * math.pi)
+    levels = np.geomspace(min(2e-4 * max(corners), share), max(corners), count)
+    return Bowl((xx, xy, yy), tuple(float(level) for level in levels))
+
+
+def losses_backdrop(
+    x: NDArray[np.float64], y: NDArray[np.float64], losses: NDArray[np.float64], size: tuple[float, float] = (5.2, 3.8)
+) -> Backdrop:
+    """The same for losses (len(y), len(x)) that were measured on a grid; the image fills the grid exactly."""
     figure = Figure(figsize=size, dpi=200)
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    draw_contours(axes, grid_x.numpy(), grid_y.numpy(), losses)
+    draw_contours(axes, x, y, losses)
     axes.set_axis_off()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", transparent=True)
@@ -108,9 +133,14 @@ def draw_contours(
     axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], losses: NDArray[np.float64], count: int = 16
 ) -> None:
     """Fill and line contours in one muted hue: the lower the loss, the stronger the tone."""
-    if float(losses.max()) - float(losses.min()) <= 0:
-        return
-    levels = _levels(losses, count)
+    if float(losses.max()) - float(losses.min()) > 0:
+        _shade(axes, x, y, losses, _levels(losses, count))
+
+
+def _shade(
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], losses: NDArray[np.float64], levels: NDArray[np.float64]
+) -> None:
+    count = len(levels)
     shades = [(0.24, 0.42, 0.60, 0.34 * (1 - i / count) ** 1.3) for i in range(count)]
     axes.contourf(x, y, losses, levels=np.concatenate([[losses.min() - 1e-12], levels]), colors=shades)
     axes.contour(x, y, losses, levels=levels, colors=[(0.36, 0.50, 0.64, 0.55)], linewidths=0.7)
@@ -206,7 +236,7 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
         if raster.view == view.name:
             _draw_raster(axes, raster)
     if view.backdrop is not None and view.x.limits and view.y.limits:
-        _draw_backdrop(axes, view)
+        draw_backdrop(axes, view)
 
 
 def _draw_raster(axes: Axes, raster: Raster) -> None:
@@ -223,8 +253,16 @@ def _draw_raster(axes: Axes, raster: Raster) -> None:
     )
 
 
-def _draw_backdrop(axes: Axes, view: View) -> None:
-    """The image fills the axes whatever their scales, so it is placed in the axes' own coordinates."""
+def draw_backdrop(axes: Axes, view: View) -> None:
+    """What stands behind a view with limits: the contours of a quadratic, or an image."""
+    if isinstance(view.backdrop, Bowl):
+        assert view.x.limits and view.y.limits
+        x, y = (np.linspace(*limits, 161) for limits in (view.x.limits, view.y.limits))
+        xx, xy, yy = view.backdrop.matrix
+        losses = 0.5 * (xx * x**2 + 2 * xy * np.outer(y, x) + yy * (y**2)[:, None])
+        _shade(axes, x, y, losses, np.array(view.backdrop.levels))
+        return
+    # the image fills the axes whatever their scales, so it is placed in the axes' own coordinates
     from matplotlib.image import imread
 
     assert view.backdrop is not None

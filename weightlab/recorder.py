@@ -16,6 +16,8 @@ from weightlab.steppers import MEASURED, FlatParameters
 LIMIT = 1e8  # of activations (root mean square), gradients and updates (norm); float32 overflows squares at 1e19
 LOSS_LIMIT = 1e4  # times the first loss, or times 1 if that was smaller
 FIRST_ROWS = 1024
+STEPS_TOGETHER = 8  # whose norms are taken at once: an operation on small tensors costs more to start than to do
+NUMBERS_TOGETHER = 2**19  # at most, in the copies kept for that: 2 MiB in float32
 
 Array = NDArray[np.floating]
 
@@ -50,11 +52,14 @@ class Recorder:
         self.first_weights = flat.weights[self._chosen]
         self._activations: list[Tensor] = [torch.empty(0)] * count
         self._sizes: list[int] = []  # numbers in each layer's activation, known after the first step
-        self._alike: list[slice] = []  # runs of layers whose activations have one shape, known likewise
         runs = _even_runs(flat.layers)
-        self._measured = [_view(flat.measured, flat.layers[run]) for run in runs]
+        self._runs = [flat.layers[run] for run in runs]
         self._columns = _columns(runs, count, len(self._chosen))
         self._log = flat.weights.new_empty(FIRST_ROWS, len(self._columns))
+        self._waiting: list[list[Tensor]] = []  # activations and loss of steps whose norms are still to be taken
+        self._together = max(1, min(STEPS_TOGETHER, NUMBERS_TOGETHER // flat.measured.numel()))
+        self._copies = flat.measured.new_empty(self._together, *flat.measured.shape)
+        self._after = flat.weights.new_empty(self._together, len(self._chosen))
         self._validations = flat.weights.new_empty(FIRST_ROWS, 2)
         self.validation_steps: list[int] = []
         for number, module in enumerate(network.signals):
@@ -73,18 +78,45 @@ class Recorder:
 
     def write(self, loss: Tensor) -> None:
         """Add the row of a step just taken; `loss` is a scalar on the run's device. Nothing waits for the device."""
-        if self.rows == len(self._log):
-            self._log = _doubled(self._log)
         if not self._sizes:
-            self._sizes = [activation.numel() for activation in self._activations]
-            self._alike = _alike(self._activations)
-        with torch.no_grad():
-            norms = [_norms(self._activations[run]) for run in self._alike]
-            parts = [torch.linalg.vector_norm(view, dim=-1).view(-1) for view in self._measured]
-            weights = self.flat.weights[self._chosen]
-            torch.cat([*norms, loss.view(1), *parts, weights], out=self._log[self.rows])
-        self._activations[:] = [loss] * self.layers  # lets go of the step's graph
+            self._settle()
+        waiting = len(self._waiting)
+        self._waiting.append([*self._activations, loss])
+        self._copies[waiting].copy_(self.flat.measured)
+        torch.index_select(self.flat.weights, 0, self._chosen, out=self._after[waiting])
         self.rows += 1
+        if waiting + 1 == self._together:
+            self._take_norms()
+
+    def may_be_beyond(self, loss: Tensor) -> bool:
+        """Whether the step just taken may have gone out of bounds. Waits for the device; `find_culprit` knows for sure.
+
+        A layer's gradient or update is no longer than all layers' together. Activations are not looked at: when they
+        run away, so does the loss.
+        """
+        both = torch.linalg.vector_norm(self.flat.measured[: MEASURED.index("weight")])
+        return not (float(both) <= LIMIT and float(loss) <= LOSS_LIMIT)
+
+    def _settle(self) -> None:
+        self._sizes = [activation.numel() for activation in self._activations]
+        self._together = max(1, min(self._together, NUMBERS_TOGETHER // sum(self._sizes)))
+
+    def _take_norms(self) -> None:
+        """Write the rows of all steps that wait."""
+        count = len(self._waiting)
+        if not count:
+            return
+        if self.rows > len(self._log):
+            self._log = _doubled(self._log)
+        with torch.no_grad():
+            losses = [step[-1] for step in self._waiting]
+            norms = torch._foreach_norm([activation for step in self._waiting for activation in step[:-1]])
+            copies = self._copies[:count]
+            parts = [torch.linalg.vector_norm(_view(copies, run), dim=-1).view(count, -1) for run in self._runs]
+            row = [torch.stack(norms).view(count, -1), torch.stack(losses).unsqueeze(1), *parts, self._after[:count]]
+            torch.cat(row, dim=1, out=self._log[self.rows - count : self.rows])
+        self._waiting.clear()  # lets go of the steps' graphs
+        self._activations[:] = [losses[-1]] * self.layers
 
     def write_validation(self, loss: Tensor, accuracy: Tensor) -> None:
         """Add a validation made after `rows` steps."""
@@ -96,6 +128,7 @@ class Recorder:
 
     def read(self, start: int) -> tuple[Array, Array, list[int]]:
         """Rows from `start` on, validations made after `start` or more steps and their steps: one transfer for all."""
+        self._take_norms()
         first = sum(step < start for step in self.validation_steps)
         steps = self.validation_steps[first:]
         rows, validations = self._log[start : self.rows], self._validations[first : first + len(steps)]
@@ -214,11 +247,12 @@ def _even_runs(layers: list[slice]) -> list[slice]:
     return runs
 
 
-def _view(measured: Tensor, run: list[slice]) -> Tensor:
-    """A view (measured, layers of the run, size) of `measured` (measured, weight)."""
+def _view(copies: Tensor, run: list[slice]) -> Tensor:
+    """A view (step, measured, layers of the run, size) of `copies` (step, measured, weight)."""
     spacing = run[1].start - run[0].start if len(run) > 1 else 1
-    shape = (len(measured), len(run), run[0].stop - run[0].start)
-    return measured.as_strided(shape, (measured.stride(0), spacing, 1), measured.storage_offset() + run[0].start)
+    shape = (*copies.shape[:2], len(run), run[0].stop - run[0].start)
+    strides = (*copies.stride()[:2], spacing, 1)
+    return copies.as_strided(shape, strides, copies.storage_offset() + run[0].start)
 
 
 def _columns(runs: list[slice], count: int, chosen: int) -> NDArray[np.intp]:
@@ -229,22 +263,6 @@ def _columns(runs: list[slice], count: int, chosen: int) -> NDArray[np.intp]:
             length, before = run.stop - run.start, count + 1 + len(MEASURED) * run.start
             written += range(before + kind * length, before + (kind + 1) * length)
     return np.array([*written, *range(len(written), len(written) + chosen)])
-
-
-def _alike(activations: list[Tensor]) -> list[slice]:
-    runs: list[slice] = []
-    for number, activation in enumerate(activations):
-        if runs and activation.shape == activations[number - 1].shape:
-            runs[-1] = slice(runs[-1].start, number + 1)
-        else:
-            runs.append(slice(number, number + 1))
-    return runs
-
-
-def _norms(activations: list[Tensor]) -> Tensor:
-    if len(activations) == 1:
-        return torch.linalg.vector_norm(activations[0]).view(1)
-    return torch.linalg.vector_norm(torch.stack(activations).flatten(start_dim=1), dim=1)
 
 
 def _choose(layers: list[slice], kept: int, generator: torch.Generator) -> Tensor:

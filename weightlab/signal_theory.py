@@ -170,3 +170,33 @@ def activation_sizes(
         square = float(weights @ function(math.sqrt(variance) * nodes).square())
         sizes.append(math.sqrt(square))
     return torch.tensor([*sizes[:-1], math.sqrt(variance)], dtype=torch.float64)
+
+
+def weight_gradient_sizes(
+    function: Function,
+    derivative: Function,
+    sides: Sequence[tuple[int, int]],
+    variances: Sequence[float],
+    bias_variances: Sequence[float],
+    input_square: float,
+) -> Tensor:
+    """Norm of the gradient of each layer's weights before training, (layer,) float64, up to one common factor.
+
+    sides: (fan_in, fan_out) of each layer, first to last; the last is linear. variances, bias_variances: of one weight
+    and one bias. The gradient of a weight is δ·h: mean field's RMS of what comes from above times that of what comes
+    from below (Glorot & Bengio 2010, eq. 6), over fan_in·fan_out weights. What examples of a batch have in common is
+    left out.
+    """
+    nodes, weights = gaussian_nodes()
+    below, slopes = [number("input_square", input_square, 0)], []
+    for (fan_in, _), variance, bias_variance in list(zip(sides, variances, bias_variances, strict=True))[:-1]:
+        z = math.sqrt(fan_in * variance * below[-1] + bias_variance) * nodes
+        below.append(float(weights @ function(z).square()))
+        slopes.append(float(weights @ derivative(z).square()))
+    above = [1.0]
+    for (_, fan_out), variance, slope in zip(sides[:0:-1], variances[:0:-1], slopes[::-1], strict=True):
+        above.append(above[-1] * fan_out * variance * slope)
+    squares = [
+        a * b * fan_in * fan_out for a, b, (fan_in, fan_out) in zip(above[::-1], below, sides, strict=True)
+    ]
+    return torch.tensor(squares, dtype=torch.float64).sqrt()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from weightlab.models import Network
+from weightlab.own_optimizer import needs_closure
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings
 
 MEASURED = ("gradient", "update", "weight")
@@ -34,15 +34,15 @@ class FlatParameters:
         self.measured = first.new_zeros(len(MEASURED), size, requires_grad=False)
         self.gradient, self.update, self.before = self.measured
         self._raw_gradient: Tensor | None = None
-        starts, position = {}, 0
+        position = 0
         for parameter in self.parameters:
-            starts[parameter], here = position, slice(position, position + parameter.numel())
+            here = slice(position, position + parameter.numel())
             self.weights[here] = parameter.detach().flatten()
             # .data keeps each parameter's identity, which recurrent modules and optimizers hold on to
             parameter.data = self.weights[here].view_as(parameter)
             parameter.grad = self.gradient[here].view_as(parameter)
             position = here.stop
-        self.layers = [_weights_slice(module, starts) for _, module in network.layers]
+        self.layers = layer_slices(network)
 
     def shape_gradient(self, l1: float, l2: float, clip_norm: float | None, clip_value: float | None) -> None:
         """Add the gradient of l1·Σ|w| + l2/2·Σw² over all parameters, where they are now, then clip.
@@ -67,6 +67,14 @@ class FlatParameters:
         if self._raw_gradient is not None:
             self.gradient.copy_(self._raw_gradient)
             self._raw_gradient = None
+
+
+def layer_slices(network: Network) -> list[slice]:
+    """Where each layer's weights (matrices and kernels) are among all parameters in a row, (weight,)."""
+    starts, position = {}, 0
+    for parameter in network.parameters():
+        starts[parameter], position = position, position + parameter.numel()
+    return [_weights_slice(module, starts) for _, module in network.layers]
 
 
 def _weights_slice(module: nn.Module, starts: Mapping[nn.Parameter, int]) -> slice:
@@ -114,8 +122,7 @@ class TorchStepper:
 
     def __init__(self, optimizer: OptimizerSettings, flat: FlatParameters) -> None:
         self.optimizer = optimizer.build(flat.parameters)
-        closure = inspect.signature(type(self.optimizer).step).parameters.get("closure")
-        self.needs_closure = closure is not None and closure.default is closure.empty  # LBFGS
+        self.needs_closure = needs_closure(type(self.optimizer))
 
     def look_ahead(self, settings: Mapping[str, Any]) -> Tensor | None:
         return None

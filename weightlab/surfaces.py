@@ -1,12 +1,12 @@
-"""The loss of a real network on a plane through its weights, and how sharply it bends there.
+"""The loss of a real network on a plane through its weights.
 
-Weights are flat vectors (weight,) in the order of `network.parameters()`. Sources: Li, Xu, Taylor, Studer, Goldstein
-2018, "Visualizing the loss landscape of neural nets" (filter-normalized directions, planes through a path); Cohen,
-Kaur, Li, Kolter, Talwalkar 2021, "Gradient descent on neural networks typically occurs at the edge of stability".
+Weights are flat vectors (weight,) in the order of `network.parameters()`. Source: Li, Xu, Taylor, Studer, Goldstein
+2018, "Visualizing the loss landscape of neural nets" (filter-normalized directions, planes through a path).
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ from torch.func import functional_call, vmap
 from weightlab.experiments import TrainingExperiment
 from weightlab.losses import LOSSES
 from weightlab.models import Network
-from weightlab.training import Training
 from weightlab.validate import number, whole_number
 
 LossOf = Callable[[Tensor], Tensor]  # (weight,) -> ()
@@ -101,11 +100,35 @@ def filter_normalized(network: Network, generator: torch.Generator) -> Tensor:
     return torch.cat(parts)
 
 
-def random_plane(network: Network, seed: int = 0) -> Plane:
-    """A plane through the network's weights along two random filter-normalized directions."""
+def random_plane(network: Network, seed: int = 0, *, normalized: bool = True) -> Plane:
+    """A plane through the network's weights along two random directions.
+
+    normalized: filter by filter as long as the network's own; otherwise each weight's entry is drawn alike and the
+    whole direction is as long as all weights, which lets the picture depend on how the network is written down.
+    """
     generator = torch.Generator().manual_seed(whole_number("seed", seed, 0, 2**53 - 1))
-    first, second = (filter_normalized(network, generator) for _ in range(2))
-    return Plane(flat_weights(network), first, second)
+    origin = flat_weights(network)
+    if normalized:
+        first, second = (filter_normalized(network, generator) for _ in range(2))
+        return Plane(origin, first, second)
+    drawn = torch.randn(2, len(origin), generator=generator, dtype=torch.float64).to(origin)
+    first, second = drawn * (origin.norm() / drawn.norm(dim=1, keepdim=True))
+    return Plane(origin, first, second)
+
+
+def rescaled(network: Network, factor: float) -> Network:
+    """A copy of a ReLU network whose first layer is `factor` times as large, the second's weights as much smaller.
+
+    ReLU(c·x) = c·ReLU(x) for c > 0, so that it computes the same function with other weights.
+    """
+    scale = number("factor", factor, 0, open_low=True, why="ReLU keeps the sign")
+    same = copy.deepcopy(network)
+    (_, first), (_, second) = same.layers[:2]
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.mul_(scale)
+        second.get_parameter("weight").div_(scale)
+    return same
 
 
 def path_plane(path: Tensor) -> Plane:
@@ -126,7 +149,7 @@ def path_plane(path: Tensor) -> Plane:
     return Plane(path[-1].clone(), across, up, (shares[0], shares[1]))
 
 
-def loss_on_plane(loss: LossOf, plane: Plane, across: Tensor, up: Tensor, chunk: int = 32) -> Tensor:
+def loss_on_plane(loss: LossOf, plane: Plane, across: Tensor, up: Tensor, chunk: int = 8) -> Tensor:
     """The loss at every pair of coordinates, (up, across); `chunk` networks are evaluated at a time."""
     if len(across) * len(up) > MOST_POINTS:
         raise ValueError(
@@ -140,61 +163,10 @@ def loss_on_plane(loss: LossOf, plane: Plane, across: Tensor, up: Tensor, chunk:
     return torch.cat(losses).reshape(len(up), len(across))
 
 
-def sharpness(loss: LossOf, weights: Tensor, *, iterations: int = 100, tolerance: float = 1e-4, seed: int = 0) -> float:
-    """The Hessian's eigenvalue of largest size at `weights`, by power iteration on Hessian-vector products.
-
-    Stops when the estimate changes by less than `tolerance` (relative) twice in a row. No Hessian is ever stored.
-    """
-    iterations = whole_number("iterations", iterations, 1, 100_000)
-    tolerance = number("tolerance", tolerance, 0, open_low=True)
-    point = weights.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(point), point, create_graph=True)
-    drawn = torch.randn(len(point), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    direction = (drawn / drawn.norm()).to(weights)
-    estimate, calm = 0.0, 0
-    for _ in range(iterations):
-        (product,) = torch.autograd.grad(gradient, point, direction, retain_graph=True)
-        before, estimate = estimate, float(direction @ product)
-        length = float(product.norm())
-        if length == 0 or not math.isfinite(length):
-            break
-        direction = product / length
-        calm = calm + 1 if abs(estimate - before) <= tolerance * abs(estimate) else 0
-        if calm == 2:
-            break
-    return estimate
-
-
-@dataclass(frozen=True, eq=False)
-class SharpnessRecord:
-    """A run with its sharpness: steps, losses and sharpnesses (measured,), and the path (measured, weight)."""
-
-    steps: Tensor
-    losses: Tensor
-    sharpnesses: Tensor
-    path: Tensor
-
-
-def watch_sharpness(experiment: TrainingExperiment, every: int = 10) -> SharpnessRecord:
-    """Train and measure loss and sharpness over all training examples every `every` steps.
-
-    Best with batch_size=None: theory's limits 2/η and (2+2μ)/η are statements about the full batch.
-    """
-    every = whole_number("every", every, 1, 100_000)
-    training = Training(experiment)
-    loss = loss_function(training.network, experiment)
-    rows: list[tuple[int, float, float, Tensor]] = []
-
-    def measure() -> None:
-        weights = flat_weights(training.network)
-        rows.append((training.steps_done, float(loss(weights)), sharpness(loss, weights), weights))
-
-    measure()
-    for step in training:
-        if step % every == 0:
-            measure()
-    steps, losses, sharpnesses, path = zip(*rows, strict=True)
-    return SharpnessRecord(
-        torch.tensor(steps), torch.tensor(losses, dtype=torch.float64), torch.tensor(sharpnesses, dtype=torch.float64),
-        torch.stack(path),
-    )  # fmt: skip
+def random_cut(
+    network: Network, experiment: TrainingExperiment, *, normalized: bool, seed: int = 0, reach: float = 0.5
+) -> Tensor:
+    """The loss at the weights and `reach` times a random direction to both sides of them, (3,), see random_plane."""
+    plane = random_plane(network, seed, normalized=normalized)
+    ends = torch.tensor([-reach, 0.0, reach])
+    return loss_on_plane(loss_function(network, experiment), plane, ends, torch.zeros(1))[0]

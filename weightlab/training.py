@@ -86,7 +86,7 @@ class Training:
         self._dtype = getattr(torch, experiment.dtype)
         if self._device.type == "mps" and self._dtype == torch.float64:
             raise ValueError("device 'mps' has no float64; use dtype='float32' or device='cpu'")
-        weights, order, chosen = _streams(experiment.seed)
+        weights, order, chosen = streams(experiment.seed)
         data = experiment.dataset
         self.network = experiment.model.build(data.shape, experiment.outputs)
         initialize(self.network, experiment.initialization, experiment.model.hidden_activation, weights)
@@ -102,7 +102,6 @@ class Training:
         self._learning_rates: list[float] = []
         self._last_loss: Tensor | None = None
         self._last_batch: tuple[Tensor, Tensor] | None = None
-        self._has_modes = any(True for _ in self.network.buffers())  # batch normalization's running statistics
 
     def _here(self, x: Tensor) -> Tensor:
         return x.to(self._dtype).to(self._device)  # in this order: MPS has no float64
@@ -119,6 +118,11 @@ class Training:
     def epoch(self) -> int:
         """Complete passes through the training examples."""
         return self.steps_done // self.batches.per_epoch
+
+    @property
+    def now(self) -> TrainingExperiment:
+        """The experiment with the changes made midway."""
+        return self._now
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -151,7 +155,7 @@ class Training:
         self._last_batch = x, y
         if not self.experiment.schedule.needs_losses:
             self._schedule.observe(0.0)
-        self._end_if_due()
+        self._end_if_due(loss)
         return True
 
     def _gradient(self, x: Tensor, y: Tensor) -> Tensor:
@@ -197,19 +201,20 @@ class Training:
             self._schedule.observe(float(self._last_loss))  # the one schedule that has to wait for the device
 
     def _evaluate(self, x: Tensor) -> Tensor:
-        if self._has_modes:
+        if self.network.has_modes:
             self.network.eval()
         logits: Tensor = self.network(x)
-        if self._has_modes:
+        if self.network.has_modes:
             self.network.train()
         return logits
 
-    def _end_if_due(self) -> None:
+    def _end_if_due(self, loss: Tensor) -> None:
         finished = self.steps_done == self.experiment.steps
         if finished:
             self._validate()
-        # a recurrent step takes long and its divergence is explained on its own batch, so it is looked at at once
-        if finished or self.steps_done % CHECK_EVERY == 0 or isinstance(self.network, RecurrentNetwork):
+        # the divergence of a recurrent network is explained on its own batch, so it is looked for at once
+        at_once = isinstance(self.network, RecurrentNetwork) and self._recorder.may_be_beyond(loss)
+        if finished or self.steps_done % CHECK_EVERY == 0 or at_once:
             self._check()
         if finished and self.status is None:
             self.status = RunStatus("finished", self.steps_done, f"took all {self.steps_done} steps")
@@ -336,7 +341,8 @@ class Training:
         return DecisionMap(x, y, probabilities.float().cpu().reshape(points, points, -1))
 
 
-def _streams(seed: int) -> tuple[torch.Generator, torch.Generator, torch.Generator]:
+def streams(seed: int) -> tuple[torch.Generator, torch.Generator, torch.Generator]:
+    """Sources of a run's randomness: its first weights, the order of its batches, the choice of weights kept."""
     # streams of their own: another batch size must not change the first weights
     seeds = torch.randint(2**62, (3,), generator=torch.Generator().manual_seed(seed)).tolist()
     weights, order, chosen = (torch.Generator().manual_seed(number) for number in seeds)

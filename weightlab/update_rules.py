@@ -5,7 +5,6 @@ To add a rule: write its `step` (and `init`, where its state starts as something
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from weightlab.own_optimizer import checked_class_settings, class_name
 from weightlab.validate import choose, number
 
 State = dict[str, Tensor]
@@ -82,6 +82,8 @@ def _pytorch_velocity(gradient: Tensor, state: State, settings: Settings) -> Ten
     if "velocity" not in state:
         return gradient.clone()
     momentum, dampening = settings["momentum"], settings.get("dampening", 0.0)
+    if isinstance(momentum, Tensor) and _is_zero(dampening):
+        return torch.addcmul(gradient, state["velocity"], momentum)  # one operation where below are two
     carried = state["velocity"] * momentum
     if _is_zero(dampening) or _is_zero(momentum):
         # torch.optim.SGD keeps no velocity at momentum 0 and then ignores the dampening
@@ -298,10 +300,11 @@ UPDATE_RULES: Mapping[str, UpdateRule] = MappingProxyType({rule.name: rule for r
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """A rule by name, or any torch.optim.Optimizer class, with all its settings; checked when made.
+    """A rule by name, or any torch.optim.Optimizer class, PyTorch's or your own, with its settings; checked when made.
 
     Settings are also attributes: `.learning_rate`. For a class they are its arguments, `lr` being `learning_rate`.
-    Raises ValueError or TypeError for an unknown rule or setting and for a value outside SETTING_LIMITS.
+    Raises ValueError or TypeError for an unknown rule or setting, for a value outside SETTING_LIMITS, and for a class
+    that fails its trial (see weightlab.own_optimizer).
     """
 
     rule: str | type[torch.optim.Optimizer]
@@ -311,7 +314,7 @@ class OptimizerSettings:
         if isinstance(self.rule, str):
             values: dict[str, Any] = _checked(choose("update rule", self.rule, UPDATE_RULES), self.settings)
         elif isinstance(self.rule, type) and issubclass(self.rule, torch.optim.Optimizer):
-            values = _checked_class(self.rule, self.settings)
+            values = checked_class_settings(self.rule, self.settings, SETTING_LIMITS["learning_rate"])
         else:
             raise TypeError(f"rule must be a name or a torch.optim.Optimizer class, got {self.rule!r}")
         object.__setattr__(self, "settings", MappingProxyType(dict(sorted(values.items()))))
@@ -328,7 +331,7 @@ class OptimizerSettings:
         raise AttributeError(f"{type(self).__name__} has no setting {name!r}")
 
     def __repr__(self) -> str:
-        rule = repr(self.rule) if isinstance(self.rule, str) else f"torch.optim.{self.rule.__name__}"
+        rule = repr(self.rule) if isinstance(self.rule, str) else class_name(self.rule)
         return f"optimizer({', '.join([rule, *(f'{name}={value!r}' for name, value in self.settings.items())])})"
 
     @property
@@ -366,27 +369,4 @@ def _checked(rule: str, settings: Mapping[str, Any]) -> dict[str, float]:
             f"{values['momentum']:g} and dampening {values['dampening']:g}; "
             "set momentum in (0, 1) and dampening 0, or choose 'gradient_descent'"
         )
-    return values
-
-
-def _checked_class(rule: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = inspect.signature(rule).parameters
-    known = ["learning_rate" if name == "lr" else name for name in parameters if name not in ("params", "kwargs")]
-    for name, value in settings.items():
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            choose(f"setting of torch.optim.{rule.__name__}", name, known)
-        if isinstance(value, float):
-            number(name, value)
-    values = dict(settings)
-    lr = parameters.get("lr")
-    if "learning_rate" not in values and lr is not None and isinstance(lr.default, (int, float)):
-        values["learning_rate"] = float(lr.default)
-    if "learning_rate" in values:
-        low, high, _, _, why = SETTING_LIMITS["learning_rate"]
-        values["learning_rate"] = number("learning_rate", values["learning_rate"], low, high, why=why)
-    arguments = {"lr" if name == "learning_rate" else name: value for name, value in values.items()}
-    try:
-        rule([torch.nn.Parameter(torch.zeros(2))], **arguments)
-    except (TypeError, ValueError) as refusal:
-        raise ValueError(f"torch.optim.{rule.__name__} refuses {arguments}: {refusal}") from refusal
     return values

@@ -8,13 +8,17 @@ Shared
     controls           what a learner can set, and the questions asked before a run
     live               one worker a panel: callbacks only post, the newest settings win
     stage              the animated canvas
+    fan                the pictures at every position of a slider, as they go to the page
     panel              controls, one experiment, one picture, the reading beside it, predictions
+    descent_picture    what a descent panel shows, for one run or for a whole fan
     settings_map       the (learning rate, momentum) plane as a view
     film               the steps of a training run that the stage has
     training_settings  the controls of a training panel, and the experiment they stand for
     schedule_scene     what a schedule panel shows
     stepper_picture    what the update loop's panel shows
     imbalance_view     what the panel of imbalanced data shows
+    sharpness_view     what the sharpness panel shows
+    ensemble_view      what the panel of many networks shows
 
 One instrument each
     descent_panel      toy landscapes
@@ -25,4 +29,7 @@ One instrument each
     schedule_panel     learning-rate schedules
     epochs_panel       learning curves, and where the stopping rules end a run
     imbalance_panel    imbalanced data: shares of the gradient, threshold, confusion matrix
+    surface_panel      the loss of a real network on a plane, with the run's path
+    sharpness_panel    sharpness rising to its limit while a network trains
+    ensemble_panel     many networks trained at once: learning rates, or activation and initialization
 """

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from weightlab import theory
-from weightlab.descent import descend, measured_rate
+from weightlab.descent import descend
 from weightlab.experiments import DescentExperiment
+from weightlab.fans import DescentFan, descend_all
 from weightlab.landscapes import LANDSCAPES, Landscape, landscape
-from weightlab.measurements import loss_by_direction
-from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
+from weightlab.pictures import Backdrop, Bowl, Picture
 from weightlab.plots import contour_backdrop
 from weightlab.records import DescentRecord
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.validate import choose
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, linear, logarithmic
-from weightlab.widgets.panel import Panel, Row, row, verdict
-from weightlab.widgets.settings_map import SettingsMap
+from weightlab.widgets.descent_picture import (
+    SIDE_VIEWS,
+    descent_picture,
+    descent_reading,
+    descent_summary,
+    fan_tables,
+    loss_heights,
+)
+from weightlab.widgets.fan import MOST_NUMBERS, Fan, Words
+from weightlab.widgets.panel import Panel
+from weightlab.widgets.settings_map import SECOND_SETTINGS, SettingsMap
 
-SIDE_VIEWS = ("loss", "gradient", "directions", "phase")
+_START = ("start_x", "start_y")
 LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
 MOMENTA = (*linear(0.0, 0.9, 46), *linear(0.905, 0.99, 18), 0.995, 0.999)
 _POSITIONS = {
     "condition_number": logarithmic(1.0, 1000.0, 61),
     "angle": linear(0.0, 90.0, 46),
+    "depth": tuple(range(1, 21)),
     "noise": linear(0.0, 5.0, 51),
     "steps": (*range(10, 100, 10), *range(100, 1001, 25)),
     "loss_scale": logarithmic(1e-3, 1e3, 25),
@@ -39,19 +49,21 @@ _POSITIONS = {
 class DescentPanel(Panel):
     """Rules on a landscape: paths on the left, two views of the run on the right.
 
-    landscape: a name in LANDSCAPES or a Landscape (your own too). rules: names in UPDATE_RULES, drawn in this order.
+    landscape: a name in LANDSCAPES or a Landscape (your own too). rules: names in UPDATE_RULES, drawn in this order, or
+    rules of your own: optimizer classes, or what optimizer(…) makes, of which only the learning rate is a control.
     right: two of SIDE_VIEWS ("directions" needs a quadratic). choose_landscape: offer all of them. arrows: offer to
     show gradient step, carried velocity and their sum, for the last rule. settings_map: put the measured (η, μ) plane
-    of the last rule beside the landscape, where a drag sets both (quadratics, rules with momentum). positions: the
-    values at which a slider stops, by the setting's name, instead of the usual ones. own_rates: a learning rate for
-    each rule (learning_rate_adam, …) instead of one for all. loss_scale: offer to multiply the loss. Values of the
-    controls (learning_rate, momentum, condition_number, start_x, …) may be given by name.
+    of the last rule beside the landscape, where a drag sets both: rates under theory's lines on quadratics, elsewhere
+    the loss at the end; for Adam β₁ and for RMSprop α stand in momentum's place. positions: the values at which a
+    slider stops, by the setting's name, instead of the usual ones. own_rates: a learning rate for each rule
+    (learning_rate_adam, …) instead of one for all. loss_scale: offer to multiply the loss. Values of the controls
+    (learning_rate, momentum, condition_number, start_x, …) may be given by name.
     """
 
     def __init__(
         self,
         landscape: str | Landscape = "rotated_quadratic",
-        rules: Sequence[str] = ("gradient_descent",),
+        rules: Sequence[str | type[torch.optim.Optimizer] | OptimizerSettings] = ("gradient_descent",),
         *,
         right: tuple[str, str] = ("loss", "gradient"),
         choose_landscape: bool = False,
@@ -66,21 +78,20 @@ class DescentPanel(Panel):
     ) -> None:
         for view in right:
             choose("view", view, SIDE_VIEWS)
-        self._rules = tuple(choose("update rule", rule, UPDATE_RULES) for rule in rules)
+        self._own_rules: dict[str, OptimizerSettings] = {}
+        self._rules = tuple(self._named(rule) for rule in rules)
         if not self._rules:
             raise ValueError(
                 f"rules must name at least one update rule, got none; choose from {', '.join(UPDATE_RULES)}"
             )
         self._right = right
         self._own = landscape if isinstance(landscape, Landscape) else None
-        self._backdrops: dict[Landscape, Any] = {}
-        self._map = SettingsMap(self._rules[-1]) if settings_map else None
-        if settings_map and not _shares_momentum(self._rules[-1]):
-            raise ValueError(
-                f"settings_map needs a rule with momentum, {self._rules[-1]!r} has none; name 'momentum' last"
-            )
+        self._backdrops: dict[Landscape, Backdrop | Bowl] = {}
         if settings_map and own_rates:
             raise ValueError("settings_map sets one learning rate for all rules, got own_rates=True; leave one out")
+        if settings_map and loss_scale is not None:
+            raise ValueError("settings_map measures the loss as it is, got loss_scale as well; leave one out")
+        self._map = SettingsMap(self._rules[-1]) if settings_map else None
         self._own_rates = own_rates
         name = self._own.name if self._own else choose("landscape", landscape, LANDSCAPES)
         controls, defaults = self._build_controls(name, choose_landscape, arrows, loss_scale)
@@ -88,6 +99,14 @@ class DescentPanel(Panel):
             choose("setting", given, defaults)
         controls = [_repositioned(control, positions or {}) for control in controls]
         super().__init__(controls, {**defaults, **values}, title=title, questions=questions)
+
+    def _named(self, rule: str | type[torch.optim.Optimizer] | OptimizerSettings) -> str:
+        if isinstance(rule, str):
+            return choose("update rule", rule, UPDATE_RULES)
+        settings = rule if isinstance(rule, OptimizerSettings) else optimizer(rule)
+        name = settings.rule if isinstance(settings.rule, str) else settings.label
+        self._own_rules[name] = settings
+        return name
 
     def _build_controls(
         self, name: str, choose_landscape: bool, arrows: bool | None, loss_scale: float | None
@@ -104,11 +123,17 @@ class DescentPanel(Panel):
             add(Choice("landscape", "Landscape", tuple((n, LANDSCAPES[n].label) for n in names)), name)
         rates = {"learning_rate": "Learning rate η"}
         if self._own_rates:
-            rates = {f"learning_rate_{rule}": f"η of {UPDATE_RULES[rule].label}" for rule in self._rules}
+            labels = {**{rule: one.label for rule, one in UPDATE_RULES.items()}, **{r: r for r in self._own_rules}}
+            rates = {f"learning_rate_{rule}": f"η of {labels[rule]}" for rule in self._rules}
         for rate, label in rates.items():
-            add(Slider(rate, label, LEARNING_RATES, "size of each step"), 0.02)
-        if any(_shares_momentum(rule) for rule in self._rules):
+            own = self._own_rules.get(rate.removeprefix("learning_rate_"))
+            add(Slider(rate, label, LEARNING_RATES, "size of each step"), own.learning_rate if own else 0.02)
+        if any(self._takes_momentum(rule) for rule in self._rules):
             add(Slider("momentum", "Momentum μ", MOMENTA, "share of the last velocity that is kept"), 0.9)
+        if self._map is not None and self._map.setting not in values:
+            second = self._map.setting
+            label = f"{UPDATE_RULES[self._map.rule].label}'s {SECOND_SETTINGS[second]}"
+            add(Slider(second, label, MOMENTA, "how much of the past an average keeps"), 0.9)
         for setting in dict.fromkeys(s for n in names if n in LANDSCAPES for s in LANDSCAPES[n].settings):
             default, low, high = next(
                 LANDSCAPES[n].settings[setting] for n in names if setting in LANDSCAPES[n].settings
@@ -137,27 +162,36 @@ class DescentPanel(Panel):
         chosen = []
         for rule in self._rules:
             settings = {"learning_rate": values[f"learning_rate_{rule}" if self._own_rates else "learning_rate"]}
-            if _shares_momentum(rule):
+            if self._takes_momentum(rule):
                 settings["momentum"] = values["momentum"]
-            chosen.append(optimizer(rule, **settings))
+            if self._map is not None and rule == self._map.rule:
+                settings[self._map.setting] = values[self._map.setting]
+            own = self._own_rules.get(rule)
+            chosen.append(own.replace(**settings) if own else optimizer(rule, **settings))
         return tuple(chosen)
 
+    def _takes_momentum(self, rule: str) -> bool:
+        return rule not in self._own_rules and _shares_momentum(rule)
+
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        land = self._landscape_for(values)
-        if self.experiment is not None and self.experiment.landscape.name != land.name:
-            values["start_x"], values["start_y"] = land.start
-            self._respan_start(land)
-        experiment = DescentExperiment(
-            land,
-            self._optimizers(values),
-            start=(values["start_x"], values["start_y"]),
-            steps=int(values["steps"]),
-            loss_scale=values.get("loss_scale", 1.0),
-        )
+        experiment = self._experiment_for(values)
         record = descend(experiment)
         picture = self._draw(experiment, record, bool(values.get("arrows", False)))
+        if self.experiment is None or experiment.landscape.name != self.experiment.landscape.name:
+            self._respan_start(experiment.landscape)
         self.experiment, self.record = experiment, record
+        values = {**values, **dict(zip(_START, experiment.start or (), strict=True))}
         self._publish(values, picture, descent_reading(experiment, record), seq)
+
+    def _experiment_for(self, values: Mapping[str, Any]) -> DescentExperiment:
+        """The experiment that the panel would show; a start that was the landscape's own follows the landscape."""
+        land = self._landscape_for(values)
+        start = (values["start_x"], values["start_y"])
+        old = None if self.experiment is None else self.experiment.landscape
+        if old is not None and old != land and (old.name != land.name or start == old.start):
+            start = land.start
+        optimizers, steps = self._optimizers(values), int(values["steps"])
+        return DescentExperiment(land, optimizers, start, steps, loss_scale=values.get("loss_scale", 1.0))
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         if "landscape" not in values:
@@ -173,24 +207,108 @@ class DescentPanel(Panel):
             self._controls[name] = Slider(name, old.label, linear(low, high, 81), old.help)
         self.controls = [control.spec() for control in self._controls.values()]
 
-    def _draw(self, experiment: DescentExperiment, record: DescentRecord, arrows: bool) -> Picture:
-        if experiment.landscape not in self._backdrops:
+    def _backdrop(self, land: Landscape) -> Backdrop | Bowl:
+        if land not in self._backdrops:
             if len(self._backdrops) > 12:
                 self._backdrops.pop(next(iter(self._backdrops)))
-            self._backdrops[experiment.landscape] = contour_backdrop(experiment.landscape)
-        backdrop = self._backdrops[experiment.landscape]
+            self._backdrops[land] = contour_backdrop(land)
+        return self._backdrops[land]
+
+    def _draw(self, experiment: DescentExperiment, record: DescentRecord, arrows: bool) -> Picture:
+        backdrop = self._backdrop(experiment.landscape)
         picture = descent_picture(experiment, record, backdrop, self._right, arrows=arrows)
-        if self._map is None or experiment.landscape.eigenvalues is None:
+        if self._map is None:
             return picture
         moved = tuple(replace(view, cell=(view.cell[0] + 1, *view.cell[1:])) for view in picture.views)
-        plane = self._map.view(experiment.landscape, (0, 0, 1, 2))
+        plane = self._map.view(experiment, (0, 0, 1, 2))
+        last = experiment.optimizers[-1]
         return replace(
             picture,
             views=(plane, *moved),
-            references=(*self._map.references(), *picture.references),
+            references=(*self._map.references(experiment.landscape), *picture.references),
             widths=(1.0, 1.0, 0.9),
-            chosen=(("settings", experiment.optimizers[-1].learning_rate, experiment.optimizers[-1].momentum),),
+            chosen=(("settings", last.learning_rate, last.settings[self._map.setting]),),
         )
+
+
+    def _fan(self, name: str) -> Fan | None:
+        control, values = self._controls[name], dict(self.values)
+        if not isinstance(control, Slider) or not self._fans_out(name):
+            return None
+        if name == "steps":
+            return self._fan_of_steps(control, values)
+        experiments, positions = [], []
+        for position in self._nearest(control, values):
+            try:
+                experiments.append(self._experiment_for({**values, name: position}))
+            except ValueError:
+                continue  # explained by the kernel when the slider stops there
+            positions.append(position)
+        if len(experiments) < 2:
+            return None
+        fan = descend_all(experiments)
+        tables, drawn = self._fan_tables(fan)
+        places = np.flatnonzero(drawn)
+        bowls = None
+        if name in experiments[0].landscape.settings:
+            backdrops = [contour_backdrop(experiments[place].landscape) for place in places]
+            bowls = np.array([bowl.numbers for bowl in backdrops if isinstance(bowl, Bowl)], dtype=np.float32)
+        return Fan(
+            name, values, tuple(positions[place] for place in places), tables[places],
+            np.arange(fan.steps + 1, dtype=np.float32), (fan.steps + 1,) * len(places),
+            lambda place: _words(experiments[places[place]], fan.record(places[place])), bowls,
+            tuple(dict(zip(_START, experiments[place].start or (), strict=True)) for place in places),
+        )  # fmt: skip
+
+    def _fan_of_steps(self, control: Slider, values: Mapping[str, Any]) -> Fan:
+        """A shorter run is the beginning of a longer one."""
+        positions = tuple(position for position in control.positions if position >= 1)
+        longest = int(max(positions))
+        fan = descend_all([self._experiment_for({**values, "steps": longest})])
+        tables, _ = self._fan_tables(fan)
+
+        def words(place: int) -> Words:
+            shorter = fan.shortened(int(positions[place]))
+            return _words(shorter.experiments[0], shorter.record(0))
+
+        rows = tuple(int(position) + 1 for position in positions)
+        return Fan("steps", values, positions, tables, np.arange(longest + 1, dtype=np.float32), rows, words)
+
+    def _fans_out(self, name: str) -> bool:
+        """Whether only numbers change with this control: no titles, names, or maps that are measured."""
+        if self.experiment is None or not all(isinstance(one.rule, str) for one in self.experiment.optimizers):
+            return False
+        land = self.experiment.landscape
+        if self._map is not None and not self._map.shows_rates(land) and name in {*_START, "steps"}:
+            return False
+        if name == "steps":
+            return not self.values.get("arrows")  # the last step of a shorter run has no arrow yet
+        if name not in land.settings:
+            return True
+        bowl = isinstance(self._backdrop(land), Bowl)
+        return bowl and self._map is None and set(self._right) <= {"loss", "gradient"}
+
+    def _nearest(self, control: Slider, values: Mapping[str, Any]) -> list[float]:
+        """As many positions around the present one as a fan may hold."""
+        assert self._shown is not None
+        present = values[control.name]
+        here = min(range(len(control.positions)), key=lambda place: abs(control.positions[place] - present))
+        most = max(2, MOST_NUMBERS // (self._shown.table.shape[1] * (int(values["steps"]) + 1)))
+        places = sorted(range(len(control.positions)), key=lambda place: abs(place - here))[:most]
+        return [control.positions[place] for place in sorted(places)]
+
+    def _fan_tables(self, fan: DescentFan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The tables, and which of them fit the axes now shown: a loss below zero needs another scale."""
+        assert self._shown is not None
+        backdrop = self._backdrop(fan.experiments[0].landscape)
+        _, table = fan_tables(fan, backdrop, self._right, arrows=bool(self.values.get("arrows")))
+        logarithmic = [view.y.scale == "log" for view in self._shown.views if view.name == "loss"]
+        positive = (torch.nan_to_num(loss_heights(fan), nan=1.0) >= 0).all(0).all(0).numpy()
+        return table.tables, positive == logarithmic[0] if logarithmic else np.ones_like(positive)
+
+
+def _words(experiment: DescentExperiment, record: DescentRecord) -> Words:
+    return descent_reading(experiment, record), descent_summary(experiment, record)
 
 
 def _shares_momentum(rule: str) -> bool:
@@ -202,164 +320,3 @@ def _repositioned(control: Control, positions: Mapping[str, Sequence[float]]) ->
     if control.name in positions and isinstance(control, Slider):
         return replace(control, positions=tuple(positions[control.name]))
     return control
-
-
-def descent_picture(
-    experiment: DescentExperiment, record: DescentRecord, backdrop: Any, right: tuple[str, str], *, arrows: bool = False
-) -> Picture:
-    """The picture of a record: paths over the landscape, and two views beside it."""
-    land = experiment.landscape
-    table = TableBuilder(record.steps + 1)
-    plane = View(
-        "plane",
-        _title(land),
-        Axis("w₁", limits=land.bounds[0]),
-        Axis("w₂", limits=land.bounds[1]),
-        (0, 0, 1, 2),
-        backdrop,
-        pad=("start_x", "start_y"),
-    )
-    views = [plane]
-    for i, label in enumerate(record.labels):
-        table.add("plane", "path", label, record.weights[:, i].numpy(), colour=i)
-    for place, name in enumerate(right):
-        views.append(_SIDE[name](table, experiment, record, (1, place, 1, 1)))
-    if arrows:
-        _add_arrows(table, experiment, record)
-    minima = np.array(land.minima, dtype=np.float64).reshape(-1, 2)
-    references = (Reference("plane", "points", "minimum", minima),) if len(minima) else ()
-    return Picture(
-        tuple(views),
-        table.table,
-        np.arange(record.steps + 1, dtype=np.float32),
-        tuple(table.series),
-        references,
-        widths=(1.15, 1.0),
-        summary=descent_summary(experiment, record),
-    )
-
-
-def _title(land: Landscape) -> str:
-    return LANDSCAPES[land.name].label if land.name in LANDSCAPES and land.source is None else land.name
-
-
-def _height(experiment: DescentExperiment) -> tuple[str, float]:
-    """What the loss axis shows: the height above the known minimum, where there is one."""
-    land = experiment.landscape
-    lowest = land.minimum_loss
-    return ("loss", 0.0) if lowest is None else ("loss − minimum", lowest * experiment.loss_scale)
-
-
-def _loss_view(table: TableBuilder, experiment: DescentExperiment, record: DescentRecord, cell: Any) -> View:
-    label, base = _height(experiment)
-    losses = record.losses - base
-    for i, name in enumerate(record.labels):
-        table.add("loss", "curve", name, losses[:, i].numpy(), colour=i)
-    positive = bool((torch.nan_to_num(losses, nan=1.0) >= 0).all())
-    return View("loss", "Loss", Axis("step"), Axis(label, "log" if positive else "linear"), cell)
-
-
-def _gradient_view(table: TableBuilder, experiment: DescentExperiment, record: DescentRecord, cell: Any) -> View:
-    for i, name in enumerate(record.labels):
-        table.add("gradient", "curve", name, record.gradient_norms[:, i].numpy(), colour=i)
-    return View("gradient", "Gradient magnitude", Axis("step"), Axis("|g|", "log"), cell)
-
-
-def _directions_view(table: TableBuilder, experiment: DescentExperiment, record: DescentRecord, cell: Any) -> View:
-    land = experiment.landscape
-    parts = loss_by_direction(record, land, 0)
-    for k, value in enumerate(land.eigenvalues or ()):
-        table.add("directions", "curve", f"direction with λ = {value:.3g}", parts[:, k].numpy(), colour=4 + k)
-    return View("directions", f"Loss by direction ({record.labels[0]})", Axis("step"), Axis("½·λ·c²", "log"), cell)
-
-
-def _phase_view(table: TableBuilder, experiment: DescentExperiment, record: DescentRecord, cell: Any) -> View:
-    """Position against velocity along the flattest direction of a quadratic, else along w₁."""
-    land = experiment.landscape
-    axis = torch.tensor([1.0, 0.0], dtype=torch.float64) if land.eigenvectors is None else land.eigenvectors[:, 0]
-    target = torch.tensor(land.minima[0] if len(land.minima) else (0.0, 0.0), dtype=torch.float64)
-    for i, name in enumerate(record.labels):
-        position = (record.weights[:, i] - target) @ axis
-        velocity = torch.cat([torch.zeros(1, dtype=torch.float64), position.diff()])
-        table.add("phase", "path", name, torch.stack([position, velocity], dim=1).numpy(), colour=i)
-    return View("phase", "Phase portrait", Axis("position, flattest direction"), Axis("change per step"), cell)
-
-
-_SIDE: dict[str, Callable[..., View]] = {
-    "loss": _loss_view,
-    "gradient": _gradient_view,
-    "directions": _directions_view,
-    "phase": _phase_view,
-}
-
-
-def _gradient_share(settings: OptimizerSettings) -> float | None:
-    """How much of a step is −ηg of the present gradient: the rest was carried over. None where no such split exists."""
-    if settings.rule not in theory.RECURRENCES:
-        return None
-    momentum = settings.settings.get("momentum", 0.0)
-    return {"averaged_momentum": 1 - momentum, "nesterov": 1 + momentum}.get(str(settings.rule), 1.0)
-
-
-def _add_arrows(table: TableBuilder, experiment: DescentExperiment, record: DescentRecord) -> None:
-    """For the last rule drawn: its gradient's part of the step, what was carried over, and the step they add up to."""
-    i = len(record.labels) - 1
-    settings = experiment.optimizers[i]
-    steps = torch.cat([record.steps_taken[:, i], torch.full((1, 2), torch.nan, dtype=torch.float64)])
-    rates = torch.cat([record.learning_rates[:, i], record.learning_rates[-1:, i]])
-    share = _gradient_share(settings)
-    from_gradient = -rates[:, None] * record.gradients[:, i] * (1.0 if share is None else share)
-    arrows = [("gradient step −ηg", from_gradient, 3), ("step", steps, 5)]
-    if share is not None and "momentum" in settings.settings:
-        arrows.insert(1, ("carried velocity", steps - from_gradient, 4))
-    if settings.rule == "sutskever_nesterov":
-        # the stage magnifies arrows; the point itself is drawn where it is
-        table.add("plane", "path", "look-ahead point", record.gradient_points[:, i].numpy(), colour=6)
-        arrows.append(("look-ahead", record.gradient_points[:, i] - record.weights[:, i], 6))
-    for name, vector, colour in arrows:
-        ends = torch.cat([record.weights[:, i], vector], dim=1).numpy()
-        table.add("plane", "arrow", name, ends, colour=colour, dashed=name == "look-ahead")
-
-
-def descent_summary(experiment: DescentExperiment, record: DescentRecord) -> str:
-    """The picture in words."""
-    label, base = _height(experiment)
-    parts = []
-    for i, name in enumerate(record.labels):
-        finite = record.losses[:, i][torch.isfinite(record.losses[:, i])]
-        parts.append(f"{name}: {label} from {float(finite[0] - base):.3g} to {float(finite[-1] - base):.3g}")
-    return f"{_title(experiment.landscape)}, {record.steps} steps. " + "; ".join(parts) + "."
-
-
-def predicted_rate(settings: OptimizerSettings, eigenvalues: tuple[float, float]) -> float | None:
-    """Theory's asymptotic factor per step on a quadratic; None for rules it does not cover."""
-    if not isinstance(settings.rule, str) or settings.rule not in theory.RECURRENCES:
-        return None
-    momentum = settings.settings.get("momentum", 0.0)
-    return float(theory.convergence_rate(settings.rule, settings.learning_rate, momentum, eigenvalues))
-
-
-def stable_limit(settings: OptimizerSettings, largest: float) -> float | None:
-    """Theory's largest stable learning rate at the largest eigenvalue; None for rules it does not cover."""
-    if not isinstance(settings.rule, str) or settings.rule not in theory.RECURRENCES or largest <= 0:
-        return None
-    return float(theory.learning_rate_limit(settings.rule, settings.settings.get("momentum", 0.0), largest))
-
-
-def descent_reading(experiment: DescentExperiment, record: DescentRecord) -> list[Row]:
-    """Theory beside measurement, one line a rule where theory covers it, and how the runs ended, in words."""
-    land = experiment.landscape
-    rates = measured_rate(record, land.minima[0]) if land.minima else torch.full((len(record.labels),), math.nan)
-    rows: list[Row] = []
-    for i, (settings, name) in enumerate(zip(experiment.optimizers, record.labels, strict=True)):
-        if land.eigenvalues is None or land.gradient_noise > 0:
-            break
-        low, high = (experiment.loss_scale * value for value in land.eigenvalues)
-        rate, limit = predicted_rate(settings, (low, high)), stable_limit(settings, high)
-        if rate is not None and limit is not None:
-            measured = float(rates[i])
-            found = f"× {measured:.4f} a step" if math.isfinite(measured) else "too few steps"
-            rows.append(row(f"{name}: error", f"× {rate:.4f} a step; diverges beyond η = {limit:.4g}", found))
-    ended = [record.status(i) for i in range(len(record.labels))]
-    told = [status for status in ended if status.kind == "diverged"] if len(ended) > 1 else ended
-    return rows + [verdict(status.message) for status in told]

@@ -12,7 +12,8 @@ from IPython import get_ipython
 from weightlab.pictures import Picture
 from weightlab.plots import Still, still
 from weightlab.validate import choose
-from weightlab.widgets.controls import AskedQuestion, Choice, Control, Question, Toggle
+from weightlab.widgets.controls import AskedQuestion, Choice, Control, Question, Slider, Toggle
+from weightlab.widgets.fan import Fan, GatheredFan, no_fan
 from weightlab.widgets.live import Mail, Worker
 from weightlab.widgets.stage import Stage
 
@@ -60,6 +61,7 @@ class Panel(Stage):
         self._controls = {control.name: control for control in controls}
         self._asked = [AskedQuestion(question) for question in questions]
         self._worker = Worker(self._handle, self._advance, self._failed, name=f"weightlab {type(self).__name__}")
+        self._kept_fan: Fan | GatheredFan | None = None
         self.experiment: Any = None
         self.record: Any = None
         self.on_msg(self._receive)
@@ -75,11 +77,26 @@ class Panel(Stage):
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         """Compute for these values and publish; raise ValueError or TypeError, changing nothing, if they are bad."""
+        self.experiment, self.record, picture, reading = self._drawn(values)
+        self._publish(values, picture, reading, seq)
+
+    def _drawn(self, values: dict[str, Any]) -> tuple[Any, Any, Picture, list[Row]]:
+        """Experiment, record, picture and reading for these values, if that is all there is to compute."""
         raise NotImplementedError
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         """Names of controls that have no effect on what is now chosen."""
         return []
+
+    def _fan(self, name: str) -> Fan | GatheredFan | None:
+        """The pictures at all positions of a slider as long as the other settings stay; None if they cannot be had."""
+        if type(self)._drawn is Panel._drawn or self._shown is None or not isinstance(self._controls[name], Slider):
+            return None
+        return GatheredFan(name, dict(self.values), self._shown, self._draw_only, lambda: self._worker.has_mail)
+
+    def _draw_only(self, values: dict[str, Any]) -> tuple[Picture, list[Row]]:
+        _, _, picture, reading = self._drawn(values)
+        return picture, reading
 
     def _advance(self) -> bool:
         """A slice of a running job, for panels that train."""
@@ -136,7 +153,7 @@ class Panel(Stage):
     # ---- the wire ------------------------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: Mail, _buffers: Any) -> None:
-        if content.get("type") in {"hello", "set", "command", "predict"}:
+        if content.get("type") in {"hello", "set", "command", "predict", "fan"}:
             self._worker.post(content)
 
     def _handle(self, mail: Mail) -> None:
@@ -149,9 +166,24 @@ class Panel(Stage):
                 self._command(mail["name"])
             elif kind == "predict":
                 self._predicted(int(mail["id"]), mail["value"])
+            elif kind == "fan":
+                self._send_fan(mail["name"], mail["positions"], bool(mail["words"]))
+                return
             elif kind == "hello":
                 self._greet()
             self.send({"type": "ack", "seq": seq})
+
+    def _send_fan(self, name: str, positions: Sequence[float], words: bool) -> None:
+        if self._worker.has_mail:
+            return  # newer settings wait; the page asks again once they are shown
+        if self._kept_fan is None or not self._kept_fan.holds(name, self.values):
+            self._kept_fan = self._fan(name)
+        if self._kept_fan is None:
+            self.send(no_fan(name, self.values))
+        elif words:
+            self.send(self._kept_fan.texts(positions))
+        else:
+            self.send(*self._kept_fan.pictures(positions))
 
     def _greet(self) -> None:
         """A page has opened or reloaded; traits hold everything, unless a subclass has sent rows besides."""

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weightlab.landscapes import Landscape, landscape
+from weightlab.pictures import Picture
 from weightlab.plots import contour_backdrop
-from weightlab.scheduled_runs import Move, scheduled_runs
+from weightlab.scheduled_runs import Move, ScheduledRuns, scheduled_runs
 from weightlab.schedules import SCHEDULES, schedule
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.validate import choose, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear, logarithmic
 from weightlab.widgets.live import Mail
-from weightlab.widgets.panel import Panel
+from weightlab.widgets.panel import Panel, Row
 from weightlab.widgets.schedule_scene import RUNS, ScheduleExperiment, schedule_picture, schedule_reading
 
 COUNTS = (1, 2, 5, *range(10, 100, 10), *range(100, 1001, 50))
@@ -115,7 +116,9 @@ class SchedulePanel(Panel):
     def _unused(self, values: dict[str, Any]) -> list[str]:
         return sorted(set(schedule_settings()) - set(SCHEDULES[values["schedule"]].settings))
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+    def _drawn(
+        self, values: dict[str, Any]
+    ) -> tuple[ScheduleExperiment, dict[str, ScheduledRuns], Picture, list[Row]]:
         steps = whole_number("steps", values["steps"], 1, 10_000, why="longer runs are for scheduled_runs")
         moved_at = whole_number("move_at", values["move_at"], 0, 10_000, why="0 keeps the minimum where it is")
         seed = whole_number("seed", values["seed"], 0, RUNS - 1, why="the panel draws one of the runs that it averages")
@@ -130,8 +133,7 @@ class SchedulePanel(Panel):
         }
         experiment = ScheduleExperiment(bowl, rules, chosen, move, seed)
         picture = schedule_picture(experiment, record, self._backdrop(bowl))
-        self.experiment, self.record = experiment, record
-        self._publish(values, picture, schedule_reading(experiment, record), seq)
+        return experiment, record, picture, schedule_reading(experiment, record)
 
     def _optimizer(self, rule: str, values: Mapping[str, Any]) -> OptimizerSettings:
         names = [name for name in ("learning_rate", "momentum") if name in UPDATE_RULES[rule].defaults]

@@ -79,14 +79,13 @@ class SignalPanel(Panel):
         v = self.values
         return measure_signals(v["activation"], self.initialization(v), int(v["depth"]), int(v["width"]), seeds=seeds)
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+    def _drawn(self, values: dict[str, Any]) -> tuple[Any, SignalRecord, Picture, list[Row]]:
         settings = self.initialization(values)
         shape = values["activation"], settings, int(values["depth"]), int(values["width"])
         record = measure_signals(*shape, seeds=1, first_seed=int(values["seed"]))
         prediction = predict_signals(*shape)
         picture = signal_picture(record, prediction, _words(values))
-        self.experiment, self.record = shape, record
-        self._publish(values, picture, signal_reading(record, prediction), seq)
+        return shape, record, picture, signal_reading(record, prediction)
 
 
 def _words(values: dict[str, Any]) -> str:

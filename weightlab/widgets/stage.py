@@ -9,10 +9,10 @@ import anywidget
 import numpy as np
 import traitlets
 
-from weightlab.pictures import Axis, Picture, Raster, View
+from weightlab.pictures import Axis, Backdrop, Bowl, Picture, Raster, View
 
 _HERE = Path(__file__).parent
-_PARTS = ("scales.js", "drawing.js", "controls.js", "transport.js", "pointer.js", "stage.js")
+_PARTS = ("scales.js", "drawing.js", "controls.js", "transport.js", "pointer.js", "fan.js", "stage.js")
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
@@ -27,8 +27,14 @@ def _view(view: View) -> dict[str, Any]:
         "y": _axis(view.y),
         "cell": list(view.cell),
         "pad": list(view.pad) if view.pad else None,
-        "png": view.backdrop.png if view.backdrop else b"",
+        "png": view.backdrop.png if isinstance(view.backdrop, Backdrop) else b"",
+        "bowl": list(view.backdrop.numbers) if isinstance(view.backdrop, Bowl) else None,
     }
+
+
+def view_messages(picture: Picture) -> list[dict[str, Any]]:
+    """The views of a picture without the images behind them."""
+    return [{name: part for name, part in _view(view).items() if name != "png"} for view in picture.views]
 
 
 def scene_message(picture: Picture, height: int) -> dict[str, Any]:

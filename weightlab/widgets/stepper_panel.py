@@ -272,4 +272,10 @@ class StepperPanel(Panel):
         else:
             line = self._loop.next_line
             text = f"next: line {line}   {self._loop.experiment.shown(line)}"
-        self.transport = {"live": True, "state": self._state, "text": text, "step_title": "One line"}
+        self.transport = {
+            "live": True,
+            "state": self._state,
+            "text": text,
+            "step_title": "One line",
+            "seeds": not PROBLEMS[self._problem].one_weight,  # where nothing is drawn by lot a new seed changes nothing
+        }

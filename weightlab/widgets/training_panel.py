@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
 from weightlab.training import Training
 from weightlab.validate import choose
-from weightlab.widgets.controls import Question
+from weightlab.widgets.controls import Choice, Question
 from weightlab.widgets.film import Film
 from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel, Row, row, verdict
@@ -19,6 +19,7 @@ from weightlab.widgets.training_settings import (
     LIVE,
     USUAL,
     experiment_of,
+    own_things,
     run_settings,
     training_controls,
     without_effect,
@@ -32,33 +33,44 @@ BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the
 class TrainingPanel(Panel):
     """Trains in the panel's worker thread and draws at most 30 times a second; `run()` trains in the calling thread.
 
-    controls: names of the controls to show, by default the usual ones (training_settings.DEFAULTS has all).
-    steps: length of a run. seed: of weights and batches; New seed counts it up. device: where to train.
+    controls: names of the controls to show, by default the usual ones; "all" for all of training_settings.DEFAULTS.
+    steps: length of a run, with a validation every `validate_every` of them. seed: of weights and batches; New seed
+    counts it up. device: where to train.
     Values of all settings (learning_rate, depth, …) may be given by name, whether their controls are shown or not.
+    own: things of your own that the menus offer besides: optimizer classes, networks (model_from_module), data
+    (dataset_from_tensors), schedules (schedule with settings). A value may be one too: `rule=Lion`, `model=mine`.
     """
 
     def __init__(
         self,
         *,
-        controls: Sequence[str] | None = None,
+        controls: Sequence[str] | Literal["all"] | None = None,
         steps: int = 1000,
         seed: int = 0,
         device: str = "cpu",
+        validate_every: int = 50,
+        own: Sequence[object] = (),
         questions: Sequence[Question] = (),
         title: str = "Training",
         **values: Any,
     ) -> None:
         for name in values:
             choose("setting", name, DEFAULTS)
-        everything = training_controls()
-        names = [choose("control", name, everything) for name in (USUAL if controls is None else controls)]
+        self._own, values = own_things(own, values)
+        everything = training_controls(self._own)
+        wanted = USUAL if controls is None else list(everything) if controls == "all" else controls
+        names = [choose("control", name, everything) for name in wanted]
         shown = [control for name, control in everything.items() if name in names]
         self._hidden = {**DEFAULTS, **values}
-        self._steps, self._seed, self._device = steps, seed, device
+        self._steps, self._seed, self._device, self._validate_every = steps, seed, device, validate_every
         self._datasets: dict[tuple[str, float], Dataset] = {}
         self._training: Training | None = None
         self._state = "idle"
         self._next_message = self._next_reading = self._last = self._debt = 0.0
+        for menu in ("rule", "model", "schedule", "dataset"):
+            chosen = everything[menu]
+            assert isinstance(chosen, Choice)
+            choose(chosen.label.lower(), self._hidden[menu], [option for option, _ in chosen.options])
         visible = {control.name: self._hidden[control.name] for control in shown}
         super().__init__(shown, visible, title=title, questions=questions, height=520)
 
@@ -69,11 +81,19 @@ class TrainingPanel(Panel):
 
     def _build(self, values: dict[str, Any]) -> TrainingExperiment:
         return experiment_of(
-            self._everything(values), self._data, steps=self._steps, seed=self._seed, device=self._device
+            self._everything(values),
+            self._data,
+            steps=self._steps,
+            seed=self._seed,
+            device=self._device,
+            own=self._own,
+            validate_every=self._validate_every,
         )
 
     def _data(self, name: str, label_noise: float) -> Dataset:
         """Datasets are read once; a slider must not wait for the disk."""
+        if name in self._own.dataset:
+            return self._own.dataset[name]
         if (name, label_noise) not in self._datasets:
             if len(self._datasets) > 8:
                 self._datasets.pop(next(iter(self._datasets)))
@@ -85,7 +105,7 @@ class TrainingPanel(Panel):
         experiment = self._build(values)  # refuses bad values before anything changes
         if self._training is not None and changed <= set(LIVE):
             notice = {}
-            wanted = run_settings(self._everything(values))
+            wanted = run_settings(self._everything(values), self._own)
             names = set(wanted) & changed
             if names and self._training.status is None:
                 self._training.change(**{name: wanted[name] for name in names})
@@ -111,7 +131,7 @@ class TrainingPanel(Panel):
         self._tell()
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
-        return without_effect(self._everything(values))
+        return without_effect(self._everything(values), self._own)
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
@@ -153,6 +173,18 @@ class TrainingPanel(Panel):
             self.show(self._film.picture(self._steps))
             self._tell()
             return self.record
+
+    def accuracy_of(self, experiment: TrainingExperiment) -> float | None:
+        """Share right in the end, if the panel's last run is this experiment to its end, no setting changed midway.
+
+        For questions: None as long as the panel cannot tell.
+        """
+        training = self._training
+        if training is None or training.status is None or training.now != experiment:
+            return None
+        record = training.record()
+        whole = record.status.kind == "finished" and all(step == 0 for step, _, _ in record.changes)
+        return float(record.validation_accuracies[-1]) if whole and len(record.validation_accuracies) else None
 
     def _failed(self, error: Exception, mail: Mail | None) -> None:
         if mail is None:  # the run itself broke: it cannot go on, and must not say that it does

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from weightlab.activations import ACTIVATIONS
 from weightlab.datasets import DATASETS, Dataset
 from weightlab.experiments import TrainingExperiment
 from weightlab.initializers import INITIALIZERS, initialization
-from weightlab.models import MODELS, READINGS, model
-from weightlab.schedules import SCHEDULES, schedule
+from weightlab.losses import LOSSES
+from weightlab.models import MODELS, READINGS, ModelSettings, model
+from weightlab.own_optimizer import class_name, is_from_torch
+from weightlab.schedules import SCHEDULES, ScheduleSettings, schedule
 from weightlab.training import RUN_SETTINGS
-from weightlab.update_rules import UPDATE_RULES, optimizer
+from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.widgets.controls import Choice, Control, Slider, Toggle, logarithmic
 
 PACES = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 250.0, 500.0, 1000.0)
@@ -41,6 +46,7 @@ DEFAULTS: Mapping[str, Any] = {
     "l1": 0.0,
     "l2": 0.0,
     "batch_size": 64,
+    "loss": "cross_entropy",
     "dataset": "digits",
     "label_noise": 0.0,
 }
@@ -61,11 +67,83 @@ USUAL = (
 )
 
 
+
+@dataclass(frozen=True)
+class Own:
+    """What a learner brings to a panel's menus beside the package's entries: name in the menu -> the thing itself."""
+
+    rule: Mapping[str, OptimizerSettings] = field(default_factory=dict)
+    model: Mapping[str, ModelSettings] = field(default_factory=dict)
+    schedule: Mapping[str, ScheduleSettings] = field(default_factory=dict)
+    dataset: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def options(self, menu: str) -> tuple[tuple[str, str], ...]:
+        """(value, label) of its entries in a menu."""
+        return tuple((name, _own_label(name, thing)) for name, thing in getattr(self, menu).items())
+
+
+NOTHING = Own()
+YOURS = " (yours)"
+_ENTRIES: Mapping[str, Mapping[str, Any]] = {
+    "rule": UPDATE_RULES, "model": MODELS, "schedule": SCHEDULES, "dataset": DATASETS
+}
+_MENUS: Mapping[type, str] = {
+    OptimizerSettings: "rule", ModelSettings: "model", ScheduleSettings: "schedule", Dataset: "dataset"
+}
+
+
+def _own_label(name: str, thing: object) -> str:
+    if isinstance(thing, OptimizerSettings) and not isinstance(thing.rule, str) and is_from_torch(thing.rule):
+        return name
+    return f"{getattr(thing, 'label', name.removesuffix(YOURS))}{YOURS}"
+
+
+def own_things(things: Sequence[object], values: Mapping[str, Any]) -> tuple[Own, dict[str, Any]]:
+    """The things by menu, and `values` with those among them replaced by their names in the menus.
+
+    A thing is an optimizer class, or made by optimizer, model_from_module, model, schedule, dataset_from_tensors or
+    dataset. One that is called as an entry of the package becomes "<name> (yours)". A rule of theirs that is chosen
+    brings its learning rate and momentum with it, unless they are given too. Raises TypeError for anything else,
+    ValueError for a name that comes twice.
+    """
+    found: dict[str, dict[str, Any]] = {menu: {} for menu in _ENTRIES}
+    names = dict(values)
+    given = {name: value for name, value in values.items() if name in found and not isinstance(value, str)}
+    for thing in (*things, *given.values()):
+        one = optimizer(thing) if _is_optimizer_class(thing) else thing
+        menu = next((menu for kind, menu in _MENUS.items() if isinstance(one, kind)), None)
+        if menu is None:
+            raise TypeError(
+                "your own things may be optimizer classes or what optimizer(…), model_from_module(…), schedule(…) and "
+                f"dataset_from_tensors(…) make, got {one!r}"
+            )
+        name = _own_name(one, menu)
+        if found[menu].get(name, one) != one:
+            raise ValueError(f"two of your own things are called {name!r} in the menu of the {menu}; give one a name")
+        found[menu][name] = one
+        names |= {setting: name for setting, value in given.items() if value is thing}
+    chosen = found["rule"].get(names.get("rule", ""))
+    if chosen is not None:
+        usual = {key: value for key, value in chosen.settings.items() if key in ("learning_rate", "momentum")}
+        names = {**usual, **names}
+    return Own(**found), names
+
+
+def _is_optimizer_class(thing: object) -> bool:
+    return isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer)
+
+
+def _own_name(thing: Any, menu: str) -> str:
+    name = thing.rule if menu == "rule" else thing.name
+    name = name if isinstance(name, str) else class_name(name)
+    return f"{name}{YOURS}" if name in _ENTRIES[menu] else name
+
+
 def _labels(entries: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, entry.label) for name, entry in entries.items())
 
 
-def training_controls() -> dict[str, Control]:
+def training_controls(own: Own = NOTHING) -> dict[str, Control]:
     """Every control by name, in the order in which a panel shows them."""
     data = tuple(
         (name, f"{name.replace('_', ' ')} ({'real' if entry.real else 'synthetic'})")
@@ -75,11 +153,11 @@ def training_controls() -> dict[str, Control]:
         Slider("learning_rate", "Learning rate η", logarithmic(1e-4, 10.0, 101), _NOW),
         Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), _NOW),
         Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"),
-        Choice("rule", "Update rule", _labels(UPDATE_RULES), _NEW),
-        Choice("schedule", "Schedule", _labels(SCHEDULES), _NEW),
+        Choice("rule", "Update rule", _labels(UPDATE_RULES) + own.options("rule"), _NEW),
+        Choice("schedule", "Schedule", _labels(SCHEDULES) + own.options("schedule"), _NEW),
         Choice("activation", "Activation", _labels(ACTIVATIONS), _NEW),
         Choice("initializer", "Initialization", _labels(INITIALIZERS), _NEW),
-        Choice("model", "Network", _labels(MODELS), _NEW),
+        Choice("model", "Network", _labels(MODELS) + own.options("model"), _NEW),
         Slider("depth", "Hidden layers", tuple(range(1, 31)), _NEW),
         Slider("width", "Units a layer", (2, 4, 8, 16, 32, 48, 64, 96, 128), _NEW),
         Choice("reading", "Image read by", tuple((name, name) for name in READINGS), _NEW),
@@ -90,55 +168,78 @@ def training_controls() -> dict[str, Control]:
         Slider("l1", "L1 penalty", PENALTIES, _NOW),
         Slider("l2", "L2 penalty", PENALTIES, _NOW),
         Slider("batch_size", "Batch size", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), _NEW),
-        Choice("dataset", "Data", data, _NEW),
+        Choice("loss", "Loss", _labels({name: one for name, one in LOSSES.items() if not one.two_classes}), _NEW),
+        Choice("dataset", "Data", data + own.options("dataset"), _NEW),
         Slider("label_noise", "Wrong labels, share", tuple(i / 50 for i in range(31)), _NEW),
     )
     return {control.name: control for control in controls}
 
 
-def has_momentum(rule: str) -> bool:
-    """Whether the momentum slider sets something of this rule (RMSprop's own momentum stays at its default, 0)."""
+def has_momentum(rule: str, own: Own = NOTHING) -> bool:
+    """Whether the momentum slider sets something of this rule.
+
+    RMSprop's own momentum stays at its default, 0; a class's is set where it was given one to begin with.
+    """
+    if rule in own.rule:
+        return "momentum" in own.rule[rule].settings and own.rule[rule].rule != "rmsprop"
     return "momentum" in UPDATE_RULES[rule].defaults and rule != "rmsprop"
 
 
-def without_effect(values: Mapping[str, Any]) -> list[str]:
+def without_effect(values: Mapping[str, Any], own: Own = NOTHING) -> list[str]:
     """Names of settings that play no part in what the others choose."""
-    unused = [
-        name
-        for name in ("activation", "batch_norm", "residual", "reading")
-        if name not in MODELS[values["model"]].settings
-    ]
-    return unused if has_momentum(values["rule"]) else ["momentum", *unused]
+    unused = [] if has_momentum(values["rule"], own) else ["momentum"]
+    if values["model"] in own.model:
+        unused += ["activation", "depth", "width", "batch_norm", "residual", "reading"]
+    else:
+        settings = MODELS[values["model"]].settings
+        unused += [name for name in ("activation", "batch_norm", "residual", "reading") if name not in settings]
+    return [*unused, "label_noise"] if values["dataset"] in own.dataset else unused
 
 
-def run_settings(values: Mapping[str, Any]) -> dict[str, float | None]:
+def run_settings(values: Mapping[str, Any], own: Own = NOTHING) -> dict[str, float | None]:
     """Settings that a Training can change midway, by the names it gives them."""
     chosen: dict[str, float | None] = {name: values[name] or None for name in ("clip_norm", "clip_value")}
     chosen |= {name: values[name] for name in ("l1", "l2", "learning_rate")}
-    return {**chosen, "momentum": values["momentum"]} if has_momentum(values["rule"]) else chosen
+    return {**chosen, "momentum": values["momentum"]} if has_momentum(values["rule"], own) else chosen
+
+
+def _model(values: Mapping[str, Any], own: Own) -> ModelSettings:
+    kind = values["model"]
+    if kind in own.model:
+        return own.model[kind]
+    shape = {name: values[name] for name in MODELS[kind].settings}
+    return model(kind, **shape | {name: int(values[name]) for name in ("depth", "width")})
+
+
+def _optimizer(values: Mapping[str, Any], own: Own) -> OptimizerSettings:
+    rule = values["rule"]
+    names = ("learning_rate", "momentum") if has_momentum(rule, own) else ("learning_rate",)
+    rates = {name: values[name] for name in names}
+    return own.rule[rule].replace(**rates) if rule in own.rule else optimizer(rule, **rates)
 
 
 def experiment_of(
-    values: Mapping[str, Any], data: Callable[[str, float], Dataset], *, steps: int, seed: int, device: str
+    values: Mapping[str, Any],
+    data: Callable[[str, float], Dataset],
+    *,
+    steps: int,
+    seed: int,
+    device: str,
+    own: Own = NOTHING,
+    validate_every: int = 50,
 ) -> TrainingExperiment:
     """The experiment that these values stand for; raises ValueError or TypeError where they are bad.
 
     `data(name, label_noise)` gives the dataset, so that the caller can keep what it has read.
     """
-    kind = values["model"]
-    shape = {name: values[name] for name in MODELS[kind].settings}
-    shape |= {name: int(values[name]) for name in ("depth", "width")}
-    rates = {
-        name: values[name]
-        for name in ("learning_rate", "momentum")
-        if name == "learning_rate" or has_momentum(values["rule"])
-    }
+    chosen = values["schedule"]
     return TrainingExperiment(
-        model=model(kind, **shape),
+        model=_model(values, own),
         dataset=data(values["dataset"], values["label_noise"]),
-        optimizer=optimizer(values["rule"], **rates),
+        optimizer=_optimizer(values, own),
         initialization=initialization(values["initializer"]),
-        schedule=schedule(values["schedule"]),
+        schedule=own.schedule[chosen] if chosen in own.schedule else schedule(chosen),
+        loss=values["loss"],
         batch_size=int(values["batch_size"]),
         steps=steps,
         seed=seed,
@@ -147,4 +248,5 @@ def experiment_of(
         clip_value=values["clip_value"] or None,
         l1=values["l1"],
         l2=values["l2"],
+        validate_every=validate_every,
     )

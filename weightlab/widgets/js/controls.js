@@ -22,7 +22,7 @@ function nearestPosition(positions, value) {
   return best;
 }
 
-function buildSlider(spec, onSet) {
+function buildSlider(spec, onSet, onNear) {
   const id = `wl-${nextId++}`;
   const range = make("input", { type: "range", id, min: 0, max: spec.positions.length - 1, step: 1, "data-name": spec.name, ...OWN_KEYS });
   const exact = make("input", {
@@ -48,6 +48,8 @@ function buildSlider(spec, onSet) {
   };
   exact.addEventListener("change", commit);
   exact.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") commit(); });
+  for (const nearing of ["pointerenter", "pointerdown", "focus"]) range.addEventListener(nearing, () => onNear(spec.name, false));
+  range.addEventListener("change", () => onNear(spec.name, true));
   const row = make("div", { class: "wl-control", title: spec.help || null },
     make("label", { for: id, text: spec.label }), range, exact);
   return { row, update: (value) => { range.value = nearestPosition(spec.positions, value); show(value); } };
@@ -72,11 +74,12 @@ function buildToggle(spec, onSet) {
 
 const BUILDERS = { slider: buildSlider, choice: buildChoice, toggle: buildToggle };
 
-function buildControls(specs, onSet) {
+// onSet(name, value): moved by hand. onNear(name, released): a hand is over a slider, or has let go of it.
+function buildControls(specs, onSet, onNear) {
   const items = new Map();
   const groups = [];
   for (const spec of specs) {
-    const item = BUILDERS[spec.kind](spec, onSet);
+    const item = BUILDERS[spec.kind](spec, onSet, onNear);
     items.set(spec.name, item);
     let group = groups.find((g) => g.name === (spec.group || ""));
     if (!group) {

@@ -66,13 +66,42 @@ function layoutView(view, box, picture, table) {
   };
 }
 
-function drawAxes(ctx, plot, theme, image) {
+// Ellipses of ½wᵀHw at the given losses: shaded between neighbours, the lower the stronger, and lined.
+function drawBowl(ctx, plot, [xx, xy, yy, ...levels]) {
+  const { area, x, y } = plot;
+  const mean = (xx + yy) / 2;
+  const spread = Math.hypot((xx - yy) / 2, xy);
+  const flat = mean - spread;
+  const steep = mean + spread;
+  const angle = 0.5 * Math.atan2(2 * xy, xx - yy); // of the steep axis
+  ctx.save();
+  clipTo(ctx, area);
+  const ellipse = (path, level) => {
+    const turned = new Path2D();
+    turned.ellipse(0, 0, Math.sqrt((2 * level) / steep), Math.sqrt((2 * level) / flat), angle, 0, 2 * Math.PI);
+    path.addPath(turned, new DOMMatrix([x.gain, 0, 0, y.gain, x.at(0), y.at(0)]));
+    return path;
+  };
+  levels.forEach((level, i) => {
+    const band = ellipse(new Path2D(), level);
+    if (i) ellipse(band, levels[i - 1]);
+    ctx.fillStyle = `rgba(61, 107, 153, ${0.34 * Math.pow(1 - i / levels.length, 1.3)})`;
+    ctx.fill(band, "evenodd");
+  });
+  ctx.strokeStyle = "rgba(92, 128, 163, 0.55)";
+  ctx.lineWidth = 1;
+  for (const level of levels) ctx.stroke(ellipse(new Path2D(), level));
+  ctx.restore();
+}
+
+function drawAxes(ctx, plot, theme, image, bowl) {
   const { area, view } = plot;
   ctx.save();
-  if (image) ctx.drawImage(image, area.x, area.y, area.w, area.h);
+  if (bowl) drawBowl(ctx, plot, bowl);
+  else if (image) ctx.drawImage(image, area.x, area.y, area.w, area.h);
   ctx.font = `12px ${theme.font}`;
   ctx.lineWidth = 1;
-  drawTicks(ctx, plot, theme, !image);
+  drawTicks(ctx, plot, theme, !image && !bowl);
   ctx.strokeStyle = theme.faint;
   ctx.strokeRect(area.x + 0.5, area.y + 0.5, area.w, area.h);
   ctx.fillStyle = theme.ink;

@@ -87,12 +87,14 @@ function makeScale(log, limits, from, to) {
 
 // The run's table: one row a step. Grows as rows arrive; reading between two rows interpolates.
 class Table {
-  constructor(columns) {
+  constructor(columns, room = 256) {
     this.columns = columns;
     this.rows = 0;
-    this.data = new Float32Array(Math.max(1, columns) * 256);
-    this.steps = new Float32Array(256);
+    this.data = new Float32Array(Math.max(1, columns) * room);
+    this.steps = new Float32Array(room);
   }
+  // A whole table over numbers that are there already.
+  static over(data, steps, columns) { return Object.assign(new Table(columns, 0), { data, steps, rows: steps.length }); }
   append(rows, steps) {
     const count = steps.length;
     while ((this.rows + count) * this.columns > this.data.length || this.rows + count > this.steps.length) {

@@ -2,6 +2,7 @@
 
 const FULL_RUN_SECONDS = 6;
 const SILENCE_MS = 4000;
+const MOST_UNANSWERED = 3;
 const UNANSWERED =
   "No answer from the kernel yet. If it was restarted, run this panel's cell again; if another cell is running, wait for it.";
 
@@ -34,7 +35,9 @@ class StageView {
     this.images = new Map();
     this.rasters = new Map();
     this.dirty = { still: true, moving: true };
-    this.stats = { pictures: 0, frames: 0, rows: 0, messages: 0, latencies: [], seqShown: 0, run: 0 };
+    this.stats = { pictures: 0, frames: 0, rows: 0, messages: 0, latencies: [], fans: 0, seqShown: 0, run: 0 };
+    this.fans = new Fans(this);
+    this.fanShown = null; // the position of a fan that is on the stage, until the kernel has answered
     this.build();
     Object.assign(this, decodePicture(this.model.get("picture")));
     this.takeScene();
@@ -117,20 +120,48 @@ class StageView {
 
   takePicture() {
     const raw = this.model.get("picture") || {};
-    const before = this.stats.pictures ? this.table.rows - 1 : 0;
-    const atEnd = this.place >= before - 1e-6;
-    const share = before > 0 ? this.place / before : 1;
-    Object.assign(this, decodePicture(raw));
+    if (this.fanShown && !(raw.seq >= this.fanShown.seq)) return; // older than what the hand has done since
+    this.leaveFan();
+    const { picture, table } = decodePicture(raw);
+    this.picture = picture;
+    this.swapTable(table);
     this.rasters = new Map((raw.rasters || []).map((raster) => [raster.view, { ...raster, bytes: asBytes(raster.data) }]));
     this.stats.run = this.picture.run ?? 0;
     this.following = Boolean(this.picture.follow);
-    const end = Math.max(0, this.table.rows - 1);
-    this.place = this.playing || !atEnd ? Math.min(end, share * end) : end;
-    this.stats.rows = this.table.rows;
     this.answered(this.picture.seq);
+    this.updateLegend();
+  }
+
+  // Another run takes the place of the one shown; who stands at its end stays at the end, who is midway keeps the share.
+  swapTable(table) {
+    const before = this.stats.pictures ? this.table.rows - 1 : 0;
+    const atEnd = this.place >= before - 1e-6;
+    const share = before > 0 ? this.place / before : 1;
+    const end = Math.max(0, table.rows - 1);
+    this.table = table;
+    this.place = this.playing || !atEnd ? Math.min(end, share * end) : end;
+    this.stats.rows = table.rows;
     this.fresh = true;
     this.redrawAll();
-    this.updateLegend();
+  }
+
+  showFan(name, picture) {
+    const first = !this.fanShown;
+    this.fanShown = { name, picture, seq: Infinity };
+    this.restAt = performance.now() + REST_MS;
+    this.arrived = this.arrived || { sent: performance.now() };
+    this.stats.fans += 1;
+    this.swapTable(picture.table);
+    if (picture.picture) { this.picture = picture.picture; this.updateLegend(); }
+    if (first || picture.told) this.takeTexts();
+    this.root.classList.toggle("wl-old", !picture.told);
+  }
+
+  leaveFan() {
+    if (!this.fanShown) return;
+    this.fanShown = null;
+    this.root.classList.remove("wl-old");
+    this.takeTexts();
   }
 
   takeMessage(message, buffers) {
@@ -152,6 +183,7 @@ class StageView {
       this.rasters.set(message.view, { ...message, bytes: asBytes(buffers[0]) });
       this.dirty.moving = true;
     }
+    if (message.type === "fan" || message.type === "fan_words") this.fans.take(message, buffers);
     if (message.type === "ack") this.answered(message.seq);
   }
 
@@ -160,15 +192,18 @@ class StageView {
     if (this.sentAt.has(seq)) this.arrived = { seq, sent: this.sentAt.get(seq) };
     for (const key of [...this.sentAt.keys()]) if (key <= seq) this.sentAt.delete(key);
     for (const [name, entry] of [...this.local]) if (entry.seq <= seq) this.local.delete(name);
+    if (this.fanShown && this.fanShown.seq <= seq) { this.leaveFan(); this.takePicture(); } // refused: the last good picture
     this.controls.update(this.values());
     this.stats.seqShown = Math.max(this.stats.seqShown, seq);
     if (!this.sentAt.size) { clearTimeout(this.silenceTimer); this.silenceTimer = null; this.silence.hidden = true; }
+    this.fans.settled(seq);
   }
 
   takeControls() {
     if (this.controls && JSON.stringify(this.model.get("controls")) === this.controlsText) return;
     this.controlsText = JSON.stringify(this.model.get("controls"));
-    this.controls = buildControls(this.model.get("controls"), (name, value) => this.set(name, value));
+    this.controls = buildControls(this.model.get("controls"), (name, value) => this.set(name, value),
+      (name, released) => { if (released) this.restAt = 0; else this.fans.want(name); });
     this.chosen = Object.fromEntries(this.model.get("controls").filter((c) => c.kind === "choice").map((c) => [c.name, true]));
     this.controls.update(this.values());
     this.controls.markUnused(this.model.get("unused"));
@@ -185,10 +220,12 @@ class StageView {
     // What theory says would answer the questions: it waits for the predictions, or for the learner's word.
     const waiting = !this.skipped && questions.some((q) => q.prediction === null);
     const skip = make("button", { type: "button", text: "Show it now", onclick: () => { this.skipped = true; this.takeTexts(); } });
-    this.readingBox.replaceChildren(waiting && this.model.get("reading").length
+    const told = this.fanShown && this.fanShown.picture.told;
+    const reading = told ? this.fanShown.picture.reading : this.model.get("reading");
+    this.readingBox.replaceChildren(waiting && reading.length
       ? make("p", { class: "wl-waiting" }, make("span", { text: "Theory and measurement appear here after your predictions. " }), skip)
-      : buildReading(this.model.get("reading")));
-    this.root.classList.toggle("wl-no-side", !questions.length && !this.model.get("reading").length);
+      : buildReading(reading));
+    this.root.classList.toggle("wl-no-side", !questions.length && !reading.length);
   }
 
   // A question that has not changed keeps its box, and with it what is being typed there.
@@ -210,21 +247,30 @@ class StageView {
   set(name, value) {
     this.pending[name] = value;
     this.local.set(name, { value, seq: Infinity });
+    const found = this.fans.picture(name, value);
+    if (found) this.showFan(name, found);
+    else this.restAt = 0; // the kernel must answer
   }
 
-  // What the controls show: the kernel's values, but the learner's own where the kernel has not answered yet.
-  values() {
+  // What has been set: the kernel's values, but the learner's own where the kernel has not answered yet.
+  settings() {
     const values = { ...this.model.get("values") };
     for (const [name, entry] of this.local) if (typeof entry.value !== "string" || name in this.chosen) values[name] = entry.value;
     return values;
   }
 
-  flush() {
+  // What the controls show: besides, what moves along with a slider.
+  values() { return this.fanShown ? { ...this.settings(), ...this.fanShown.picture.along } : this.settings(); }
+
+  flush(now) {
     if (!Object.keys(this.pending).length) return;
+    if (this.fanShown && this.fanShown.seq === Infinity && now < this.restAt) return;
+    if (this.sentAt.size >= MOST_UNANSWERED) return; // a slow link or kernel: the newest goes when an answer has come
     const values = this.pending;
     this.pending = {};
     this.send({ type: "set", values });
     for (const name of Object.keys(values)) this.local.get(name).seq = this.seq;
+    if (this.fanShown) this.fanShown.seq = this.seq;
   }
 
   send(message) {
@@ -263,7 +309,7 @@ class StageView {
     this.frame = requestAnimationFrame((next) => this.tick(next));
     const passed = Math.min(0.1, (now - (this.last || now)) / 1000);
     this.last = now;
-    this.flush();
+    this.flush(now);
     const end = Math.max(0, this.table.rows - 1);
     const before = this.place;
     if (this.following) this.place += (end - this.place) * Math.min(1, passed / 0.05);
@@ -317,8 +363,10 @@ class StageView {
     this.dirty.moving = true;
     this.theme = readTheme(this.root);
     const { ctx, width, height } = this.fit(this.still);
-    this.plots = this.scene.views.map((view) => layoutView(view, this.cellBox(view.cell, width, height), this.picture, this.table));
-    for (const plot of this.plots) drawAxes(ctx, plot, this.theme, this.images.get(plot.view.name));
+    const views = (this.fanShown && this.fanShown.picture.views) || this.scene.views;
+    this.plots = views.map((view) => layoutView(view, this.cellBox(view.cell, width, height), this.picture, this.table));
+    const bowl = (view) => (view.bowl && this.fanShown && this.fanShown.picture.bowl) || view.bowl;
+    for (const plot of this.plots) drawAxes(ctx, plot, this.theme, this.images.get(plot.view.name), bowl(plot.view));
     const dark = this.theme.dark;
     if (dark !== this.legendDark) { this.legendDark = dark; this.updateLegend(); }
   }
@@ -363,7 +411,7 @@ class StageView {
 
   speak(now) {
     this.spokenAt = now;
-    const text = this.model.get("summary");
+    const text = this.fanShown ? this.fanShown.picture.summary || "" : this.model.get("summary");
     if (text === this.summary.textContent && this.moving.hasAttribute("aria-label")) return;
     this.summary.textContent = text;
     this.moving.setAttribute("aria-label", text || this.model.get("title"));

@@ -22,7 +22,7 @@ function showTransport(stage) {
       button("Step", "step", () => stage.command("step"), { title: state.step_title || "One update", disabled: running || over }),
       button("■ Stop", "stop", () => stage.command("stop"), { title: "Stop training", disabled: !begun }),
       button("↺ Reset", "reset", () => stage.command("reset"), { title: "Same weights again, from the start" }),
-      button("New seed", "new_seed", () => stage.command("new_seed"), { title: "Other initial weights, from the start" }),
+      ...(state.seeds === false ? [] : [button("New seed", "new_seed", () => stage.command("new_seed"), { title: "Other initial weights, from the start" })]),
       make("span", { class: "wl-state", text: state.text || state.state }));
   }
   stage.playButton = button("▶", "play", () => stage.togglePlay(), { title: "Play or pause the animation" });

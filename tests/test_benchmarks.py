@@ -1,0 +1,60 @@
+"""Every benchmark runs, at a tiny size and with no time asserted; absent peers are told, not an error."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import pytest
+import torch
+from benchmarks import compare, map_rows, side_by_side
+
+
+@pytest.mark.parametrize("group", compare.GROUPS)
+def test_every_group_fills_its_rows_at_a_tiny_size(group: str) -> None:
+    rows = list(compare.GROUPS[group](True))
+    assert rows
+    for row in rows:
+        assert row.what and row.ours and row.against
+        assert str(row).count("|") == side_by_side.header().split("\n")[0].count("|")
+        numbers = re.findall(r"[\d.,]+", row.ratio)
+        assert numbers or row.ratio == "–"
+        if "installed" not in row.against:
+            assert re.search(r"\d", row.ours)
+
+
+def test_an_absent_peer_gets_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_rows, "is_there", lambda package: False)
+    rows = list(map_rows.rows(quick=True))
+    assert sum("JAX: not installed (pip install -e '.[benchmarks]')" in row.against for row in rows) == 2
+
+
+def test_the_command_names_the_groups_it_knows(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "argv", ["compare.py", "maps"])
+    with pytest.raises(SystemExit):
+        compare.main()
+    assert "unknown maps; choose from map, training" in capsys.readouterr().err
+
+
+def test_a_ratio_is_taken_within_each_repetition() -> None:
+    times = {"ours": [1.0, 2.0, 4.0], "theirs": [2.0, 4.0, 8.0]}
+    row = side_by_side.row("x", times, "ours", "theirs", ours_each=2, scale=1.0, unit="s")
+    assert row.ratio == "4 (4–4)"
+    assert row.ours == "1 (0.75–1.5) s"
+
+
+def test_runs_are_timed_in_turn_and_in_both_orders() -> None:
+    calls: list[str] = []
+    times = side_by_side.in_turn({"a": lambda: calls.append("a"), "b": lambda: len(calls) / 10.0}, 2)
+    assert calls == ["a"] * 3
+    assert times["b"] == [0.2, 0.2]
+    assert len(times["a"]) == 2
+
+
+def test_results_that_differ_are_an_error() -> None:
+    ours = torch.tensor([[1.0, 2.0], [torch.nan, torch.nan]])
+    map_rows.check_equal(ours, torch.tensor([[1.0, 2.0], [1e9, 0.0]]), "a peer")
+    for other in (torch.tensor([[1.0, 2.1], [1e9, 0.0]]), torch.tensor([[1.0, 2.0], [3.0, 0.0]])):
+        with pytest.raises(AssertionError, match="weightlab and a peer do not come to the same weights"):
+            map_rows.check_equal(ours, other, "a peer")

@@ -1,0 +1,251 @@
+"""Sharpness while a real network trains: it rises to the limit that the learning rate sets, and stays there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weightlab.datasets import Dataset
+from weightlab.experiments import TrainingExperiment
+from weightlab.sharpness import SharpnessRecord, SharpnessWatch, edge_experiment, noisy_digits
+from weightlab.update_rules import optimizer
+from weightlab.validate import choose, number, whole_number
+from weightlab.widgets.controls import Choice, Control, Question, Slider, linear
+from weightlab.widgets.live import Mail
+from weightlab.widgets.panel import Panel, Row
+from weightlab.widgets.sharpness_view import sharpness_picture, sharpness_reading
+
+EVERY = 5  # updates from one measurement to the next; odd, so that the swing's changing sign shows
+PICTURES_PER_SECOND = 12
+SLICE_SECONDS = 1 / 30
+RATES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0)
+LIVE = ("learning_rate", "momentum", "pace")  # act on the run that is going on
+DEFAULTS: Mapping[str, Any] = {
+    "learning_rate": 0.4,
+    "momentum": 0.0,
+    "pace": 120.0,
+    "rule": "momentum",
+    "width": 12,
+    "label_noise": 0.5,
+    "batch_size": 0,
+}
+_NOW, _NEW = "acts while it runs", "begins a new run"
+
+
+def sharpness_controls() -> list[Control]:
+    """The panel's controls, those that act on the run that is going on first."""
+    return [
+        Slider("learning_rate", "Learning rate η", RATES, _NOW),
+        Slider("momentum", "Momentum μ", linear(0.0, 0.98, 50), f"0 is plain descent; {_NOW}"),
+        Slider("pace", "Updates a second", (5.0, 10.0, 20.0, 60.0, 120.0, 250.0, 1000.0), "at most"),
+        Choice("rule", "Momentum's form", (("momentum", "momentum"), ("nesterov", "Nesterov")), _NEW),
+        Slider("width", "Units a layer", (4, 8, 12, 16, 24, 32), f"two hidden layers; {_NEW}"),
+        Slider("label_noise", "Wrong labels, share", linear(0.0, 0.9, 10), _NEW),
+        Slider("batch_size", "Batch size", (0, 16, 32, 64, 128, 256, 512), f"0: all examples; {_NEW}"),
+    ]
+
+
+class SharpnessPanel(Panel):
+    """A small tanh network on half of the digits, its loss and its sharpness measured every EVERY updates.
+
+    Start trains in the panel's worker thread, `run()` in the calling one. The limit is drawn once all `questions` are
+    answered, at once where there are none. steps: length of a run. seed: of the first weights and batches; New seed
+    counts it up. Values of the controls may be given by name. `record` is the SharpnessRecord so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int = 600,
+        seed: int = 0,
+        questions: Sequence[Question] = (),
+        title: str = "Sharpness while it trains",
+        **values: Any,
+    ) -> None:
+        for name in values:
+            choose("setting", name, DEFAULTS)
+        self._steps, self._seed = steps, seed
+        self._datasets: dict[float, Dataset] = {}
+        self._watch: SharpnessWatch | None = None
+        self._state = "idle"
+        self._next_picture = self._last = self._debt = 0.0
+        given = {**DEFAULTS, **values}
+        super().__init__(sharpness_controls(), given, title=title, questions=questions, height=440)
+
+    # ---- settings ------------------------------------------------------------------------------------------------
+
+    def _build(self, values: Mapping[str, Any]) -> TrainingExperiment:
+        rule = optimizer(values["rule"] if values["momentum"] else "momentum",
+                         learning_rate=values["learning_rate"], momentum=values["momentum"])  # fmt: skip
+        noise = number("label_noise", values["label_noise"], 0, 1)
+        batch = whole_number("batch_size", values["batch_size"], 0, 899, why="0 takes all 899 examples at once")
+        if noise not in self._datasets:
+            self._datasets[noise] = noisy_digits(noise)
+        return edge_experiment(
+            self._datasets[noise],
+            rule,
+            width=values["width"],
+            batch_size=batch or None,
+            steps=self._steps,
+            seed=self._seed,
+        )
+
+    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+        number("pace", values["pace"], 0, open_low=True)
+        number("learning_rate", values["learning_rate"], 0, open_low=True, why="at 0 nothing moves")
+        experiment = self._build(values)  # refuses bad values before anything changes
+        changed = {name for name, value in values.items() if self.values.get(name) != value}
+        watch = self._watch
+        if watch is not None and changed <= {"pace"} and self.experiment is not None:
+            self._show(values, seq)
+        elif watch is not None and changed <= set(LIVE) and self._goes_on and self._keeps_its_rule(experiment):
+            now = watch.training.settings
+            rates = {name: values[name] for name in ("learning_rate", "momentum") if values[name] != now[name]}
+            watch.change(**rates)
+            self._show(values, seq)
+        else:
+            self._begin(experiment, values, seq)
+
+    @property
+    def _goes_on(self) -> bool:
+        """A run that has begun and not ended."""
+        return self._state in {"running", "paused"} and self._watch is not None and self._watch.training.status is None
+
+    def _keeps_its_rule(self, experiment: TrainingExperiment) -> bool:
+        assert self._watch is not None
+        return experiment.optimizer.rule == self._watch.training.experiment.optimizer.rule
+
+    def _begin(self, experiment: TrainingExperiment, values: dict[str, Any], seq: int | None) -> None:
+        interrupted = self._state in {"running", "paused"}
+        self._watch, self.experiment = SharpnessWatch(experiment, EVERY), experiment
+        self._state, self._debt = "idle", 0.0
+        self._run += 1
+        text = "This setting needs a new run: Start begins it."
+        self._show(values, seq, {"kind": "info", "text": text} if interrupted else None)
+        self._tell()
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        return [] if values["momentum"] else ["rule"]
+
+    # ---- commands and the worker's slices --------------------------------------------------------------------------
+
+    def _command(self, name: str) -> None:
+        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
+        if name in {"reset", "new_seed"}:
+            self._seed += name == "new_seed"
+            self._state = "idle"
+            self._begin(self._build(self.values), self.values, None)
+            return
+        over = self._state in {"finished", "diverged", "stopped"}
+        if name == "start" and not over:
+            self._state, self._last, self._next_picture = "running", time.perf_counter(), 0.0
+        elif name == "pause" and self._state == "running":
+            self._state = "paused"
+        elif name == "step" and not over:
+            self._state = "paused"
+            for _ in range(EVERY):  # to the next measurement
+                self._one_step()
+        elif name == "stop" and self._state in {"running", "paused"}:
+            self._state = "stopped"
+        self._show(self.values, None)
+        self._tell()
+
+    def run(self) -> SharpnessRecord:
+        """Train to the end in this thread and return the record; what cells and tests use."""
+        with self._lock:
+            if self._state in {"finished", "diverged", "stopped"}:
+                self._begin(self._build(self.values), self.values, None)
+            while self._one_step():
+                pass
+            self._show(self.values, None)
+            self._tell()
+            assert isinstance(self.record, SharpnessRecord)
+            return self.record
+
+    def _one_step(self) -> bool:
+        assert self._watch is not None
+        going_on = self._watch.step()
+        status = self._watch.training.status
+        self._state = self._state if status is None else status.kind
+        return going_on
+
+    def _failed(self, error: Exception, mail: Mail | None) -> None:
+        if mail is None:  # the run itself broke: it cannot go on, and must not say that it does
+            self._state = "stopped"
+            self._tell()
+        super()._failed(error, mail)
+
+    def _advance(self) -> bool:
+        with self._lock:
+            if self._state != "running":
+                return False
+            now = time.perf_counter()
+            pace = float(self.values["pace"])
+            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
+            self._last = now
+            while self._debt >= 1 and not self._worker.has_mail and time.perf_counter() < now + SLICE_SECONDS:
+                self._debt -= 1
+                if not self._one_step():
+                    break
+            over = self._state != "running"
+            if over or time.perf_counter() >= self._next_picture:
+                self._next_picture = time.perf_counter() + 1 / PICTURES_PER_SECOND
+                self._show(self.values, None)
+            if over:
+                self._tell()
+                return False
+        if self._debt < 1:
+            self._worker.wait_for_mail(min((1 - self._debt) / pace, SLICE_SECONDS))
+        return True
+
+    # ---- what the learner sees -----------------------------------------------------------------------------------
+
+    @property
+    def reveals_theory(self) -> bool:
+        """Whether all questions are answered, so that the limit may be seen."""
+        return all(asked.prediction is not None for asked in self._asked)
+
+    def predict(self, number: int, answer: float | str) -> None:
+        """As the learner does; the last answer brings the limit."""
+        super().predict(number, answer)
+        with self._lock:
+            self._show(self.values, None)
+
+    def _predicted(self, number: int, answer: str) -> None:
+        super()._predicted(number, answer)
+        self._show(self.values, None, dict(self.notice))
+
+    def settled(self, *, since: int = 300, **wanted: Any) -> float | None:
+        """Mean sharpness from update `since` on, of a finished run with these settings throughout; None for others."""
+        watch = self._watch
+        if watch is None or self._state != "finished" or watch.training.changes:
+            return None
+        if any(self.values[name] != value for name, value in wanted.items()):
+            return None
+        record: SharpnessRecord = self.record
+        return float(record.sharpnesses[record.steps >= since].mean())
+
+    def beside_limit(self, **wanted: Any) -> str | None:
+        """The same in words, beside theory's limit: "lower", "near" (0.8 to 1.4 of it) or "higher"."""
+        if self.settled(**wanted) is None:
+            return None
+        ratio = self.record.hovers_at(300)
+        return "lower" if ratio < 0.8 else "near" if ratio <= 1.4 else "higher"
+
+    def _show(self, values: dict[str, Any], seq: int | None, notice: Row | None = None) -> None:
+        assert self._watch is not None
+        self.record = record = self._watch.record()
+        theory = self.reveals_theory
+        picture = sharpness_picture(record, theory=theory, last_step=self._steps)
+        ended = self._watch.training.status is not None
+        reading = sharpness_reading(record, batches=bool(values["batch_size"]), ended=ended)
+        self._publish(values, picture, reading, seq, notice)
+
+    def show(self, picture: Any, *, seq: int | None = None, follow: bool = False) -> None:
+        """As the stage does; a picture of a run that is going on is followed to its end."""
+        super().show(picture, seq=seq, follow=follow or self._state == "running")
+
+    def _tell(self) -> None:
+        text = {"idle": "ready", "running": "training", "paused": "paused"}.get(self._state, self._state)
+        self.transport = {"live": True, "state": self._state, "text": text}
