@@ -143,6 +143,15 @@ def test_the_limit_stays_hidden_until_all_questions_are_answered() -> None:
     assert panel.predictions[0].measured == pytest.approx(panel.settled(since=10))
 
 
+def test_the_limit_also_appears_when_the_learner_would_rather_see_it_now() -> None:
+    panel = SharpnessPanel(questions=[Question("where?", lambda panel: 5.0)], **QUICK)
+    panel.run()
+    assert names(panel, "sharpness") == ["sharpness"]
+    say(panel, type="reveal", seq=2)
+    assert names(panel, "sharpness") == ["sharpness", "theory: limit"]
+    assert panel.questions[0]["prediction"] is None  # and the question may still be answered
+
+
 def test_settled_speaks_only_of_a_finished_run_with_the_settings_asked_for() -> None:
     panel = SharpnessPanel(**QUICK)
     assert panel.settled(since=10) is None

@@ -98,6 +98,9 @@ class Panel(Stage):
         _, _, picture, reading = self._drawn(values)
         return picture, reading
 
+    def _reveal(self) -> None:
+        """The learner would see theory before predicting; the page shows the reading by itself."""
+
     def _advance(self) -> bool:
         """A slice of a running job, for panels that train."""
         return False
@@ -153,7 +156,7 @@ class Panel(Stage):
     # ---- the wire ------------------------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: Mail, _buffers: Any) -> None:
-        if content.get("type") in {"hello", "set", "command", "predict", "fan"}:
+        if content.get("type") in {"hello", "set", "command", "predict", "fan", "reveal"}:
             self._worker.post(content)
 
     def _handle(self, mail: Mail) -> None:
@@ -166,6 +169,8 @@ class Panel(Stage):
                 self._command(mail["name"])
             elif kind == "predict":
                 self._predicted(int(mail["id"]), mail["value"])
+            elif kind == "reveal":
+                self._reveal()
             elif kind == "fan":
                 self._send_fan(mail["name"], mail["positions"], bool(mail["words"]))
                 return

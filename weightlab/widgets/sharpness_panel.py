@@ -68,7 +68,7 @@ class SharpnessPanel(Panel):
         self._steps, self._seed = steps, seed
         self._datasets: dict[float, Dataset] = {}
         self._watch: SharpnessWatch | None = None
-        self._state = "idle"
+        self._state, self._wants_theory = "idle", False
         self._next_picture = self._last = self._debt = 0.0
         given = {**DEFAULTS, **values}
         super().__init__(sharpness_controls(), given, title=title, questions=questions, height=440)
@@ -203,14 +203,18 @@ class SharpnessPanel(Panel):
 
     @property
     def reveals_theory(self) -> bool:
-        """Whether all questions are answered, so that the limit may be seen."""
-        return all(asked.prediction is not None for asked in self._asked)
+        """Whether all questions are answered, or the learner would rather see, so that the limit may be drawn."""
+        return self._wants_theory or all(asked.prediction is not None for asked in self._asked)
 
     def predict(self, number: int, answer: float | str) -> None:
         """As the learner does; the last answer brings the limit."""
         super().predict(number, answer)
         with self._lock:
             self._show(self.values, None)
+
+    def _reveal(self) -> None:
+        self._wants_theory = True
+        self._show(self.values, None, dict(self.notice))
 
     def _predicted(self, number: int, answer: str) -> None:
         super()._predicted(number, answer)

@@ -219,7 +219,7 @@ class StageView {
     this.takeQuestions(questions);
     // What theory says would answer the questions: it waits for the predictions, or for the learner's word.
     const waiting = !this.skipped && questions.some((q) => q.prediction === null);
-    const skip = make("button", { type: "button", text: "Show it now", onclick: () => { this.skipped = true; this.takeTexts(); } });
+    const skip = make("button", { type: "button", text: "Show it now", onclick: () => { this.skipped = true; this.takeTexts(); this.send({ type: "reveal" }); } });
     const told = this.fanShown && this.fanShown.picture.told;
     const reading = told ? this.fanShown.picture.reading : this.model.get("reading");
     this.readingBox.replaceChildren(waiting && reading.length
