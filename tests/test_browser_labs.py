@@ -292,9 +292,8 @@ def run_live(opened: LabPage, cell: int) -> None:
 
 DEAD_SEED = """from weightlab.widgets.signal_panel import SignalPanel
 class Deaf(SignalPanel):
-    def _apply(self, values, seq):
-        super()._apply({**values, "seed": 0}, seq)
-        self.values = values
+    def _drawn(self, values):
+        return super()._drawn({**values, "seed": 0})
 Deaf()"""
 
 

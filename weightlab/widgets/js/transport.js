@@ -4,8 +4,11 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 function showTransport(stage) {
   const state = stage.model.get("transport");
-  const key = JSON.stringify(state);
-  if (key === stage.transportText) return;
+  const { text, ...buttons } = state;
+  const key = JSON.stringify(buttons);
+  const said = stage.transport.querySelector(".wl-state");
+  if (said) said.textContent = text || state.state;
+  if (key === stage.transportText) return; // the same buttons stay: a click on one must not be lost
   stage.transportText = key;
   const button = (label, name, action, options = {}) => make("button", {
     type: "button", text: label, "data-action": name, title: options.title || name, "aria-label": options.title || name,

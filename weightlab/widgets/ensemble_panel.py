@@ -1,0 +1,299 @@
+"""Many small networks in training at once: which learning rates work, or which first weights with which activation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from weightlab.activations import ACTIVATIONS
+from weightlab.datasets import dataset
+from weightlab.ensemble_choices import Choices, rate_choices, start_choices
+from weightlab.ensembles import Ensemble, EnsembleRecord
+from weightlab.experiments import TrainingExperiment
+from weightlab.initializers import INITIALIZERS, initialization
+from weightlab.models import model
+from weightlab.update_rules import UPDATE_RULES, optimizer
+from weightlab.validate import choose, number, whole_number
+from weightlab.widgets.controls import Choice, Control, Question, Slider, logarithmic
+from weightlab.widgets.ensemble_view import EnsembleFilm
+from weightlab.widgets.live import Mail
+from weightlab.widgets.panel import Panel, Row
+from weightlab.widgets.training_settings import PACES, has_momentum
+
+MESSAGES_PER_SECOND = 30
+READINGS_PER_SECOND = 4
+BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
+LOOK_EVERY = 20  # steps, for somebody who has not diverged; seldom, since a GPU waits for the answer
+VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating midway
+OVER = {"finished", "diverged", "stopped"}
+VARIED = {"learning_rate": ("learning_rate",), "start": ("activation", "initializer")}
+DEFAULTS: dict[str, Any] = {
+    "varies": "learning_rate",
+    "rule": "gradient_descent",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "pace": 1000.0,
+    "activation": "tanh",
+    "initializer": "xavier_normal",
+    "depth": 8,
+    "width": 32,
+    "batch_size": 64,
+    "seeds": 5,
+    "steps": 300,
+}
+
+
+def ensemble_controls() -> list[Control]:
+    """The panel's controls; each but the pace begins a new run."""
+
+    def labels(entries: Any) -> tuple[tuple[str, str], ...]:
+        return tuple((name, entry.label) for name, entry in entries.items())
+
+    return [
+        Choice(
+            "varies", "What differs", (("learning_rate", "learning rate"), ("start", "activation × initialization"))
+        ),
+        Choice("rule", "Update rule", labels(UPDATE_RULES)),
+        Slider("learning_rate", "Learning rate η", logarithmic(1e-4, 10.0, 101), "of all networks"),
+        Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), "of all networks"),
+        Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"),
+        Choice("activation", "Activation", labels(ACTIVATIONS)),
+        Choice("initializer", "Initialization", labels(INITIALIZERS)),
+        Slider("depth", "Hidden layers", tuple(range(1, 17)), "more take longer"),
+        Slider("width", "Units a layer", (2, 4, 8, 16, 32, 48, 64), "more take longer"),
+        Slider("batch_size", "Batch size", (8, 16, 32, 64, 128, 256), "more take longer"),
+        Slider("seeds", "Seeds of each", tuple(range(1, 11)), "other weights, other batches"),
+        Slider("steps", "Updates", (20, 50, 100, 200, 300, 500, 1000, 2000), "length of the run"),
+    ]
+
+
+class EnsemblePanel(Panel):
+    """Perceptrons on the digits, all in training at once, drawn as the median over the seeds of each choice.
+
+    `varies` says what differs: "learning_rate" or "start" (activation × initialization). Start trains in the panel's
+    worker thread, `run()` in the calling one. A new setting begins a new run. seed: the first of the seeds; New seed
+    takes the next ones. device: where to train. Values of all settings (depth, seeds, …) may be given by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        questions: Sequence[Question] = (),
+        title: str = "Many networks at once",
+        **values: Any,
+    ) -> None:
+        for name in values:
+            choose("setting", name, DEFAULTS)
+        self._seed, self._device = seed, device
+        self._data = dataset("digits")
+        self._ensemble: Ensemble | None = None
+        self._state = "idle"
+        self._next_message = self._next_reading = self._next_validation = self._last = self._debt = 0.0
+        super().__init__(ensemble_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=540)
+
+    # ---- settings ------------------------------------------------------------------------------------------------
+
+    def _build(self, values: dict[str, Any]) -> Choices:
+        count = whole_number("seeds", values["seeds"], 1, 100)
+        names = ("learning_rate", "momentum") if has_momentum(values["rule"]) else ("learning_rate",)
+        whole = {name: whole_number(name, values[name], 1, most) for name, most in (("depth", 100), ("width", 1024))}
+        experiment = TrainingExperiment(
+            model=model("mlp", activation=values["activation"], **whole),
+            dataset=self._data,
+            optimizer=optimizer(values["rule"], **{name: values[name] for name in names}),
+            initialization=initialization(values["initializer"]),
+            batch_size=values["batch_size"],
+            steps=values["steps"],
+            device=self._device,
+        )
+        seeds = range(self._seed, self._seed + count)
+        return (rate_choices if values["varies"] == "learning_rate" else start_choices)(experiment, seeds)
+
+    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+        number("pace", values["pace"], 0, open_low=True)
+        if self._ensemble is not None and all(
+            self.values[name] == value for name, value in values.items() if name not in {"pace", *self._unused(values)}
+        ):
+            with self.hold_sync():  # nothing that plays a part has changed: the run goes on
+                self.values, self.notice = values, {}
+            return
+        self._begin(self._build(values), values, seq)
+
+    def _begin(self, choices: Choices, values: dict[str, Any], seq: int | None) -> None:
+        ensemble, trial = (
+            Ensemble(choices.experiments),
+            Ensemble(choices.experiments),
+        )  # refused before anything changes
+        trial.step()
+        interrupted = self._state in {"running", "paused"} and values != self.values
+        self._film = EnsembleFilm(ensemble, choices, trial)
+        self._ensemble, self.experiment, self.record = ensemble, choices.experiments, None
+        self._state, self._all_lost = "idle", False
+        self._run += 1
+        notice = {"kind": "info", "text": "This setting needs new weights: the run starts again."}
+        self._publish(values, self._picture(), self._rows(), seq, notice if interrupted else None)
+        self._tell()
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        return [*VARIED[values["varies"]], *([] if has_momentum(values["rule"]) else ["momentum"])]
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    def _command(self, name: str) -> None:
+        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
+        if name in {"reset", "new_seed"}:
+            seed = self._seed
+            self._seed += int(self.values["seeds"]) * (name == "new_seed")
+            try:
+                self._begin(self._build(self.values), self.values, None)
+            except Exception:
+                self._seed = seed
+                raise
+            return
+        if name == "start" and self._state not in OVER:
+            self._state = "running"
+            self._next_message = self._next_validation = 0.0
+            self._last, self._debt = time.perf_counter(), 1.0
+            self.show(self._picture(), follow=True)  # the seeds' marks were those of the pause
+        elif name == "pause" and self._state == "running":
+            self._rest("paused")
+        elif name == "step" and self._state not in OVER:
+            self._one_step()
+            self._rest(self._ended() or "paused")
+        elif name == "stop" and self._state in {"running", "paused"}:
+            self._state = "stopped"
+            self._tell()  # at once: validating all of them takes a moment
+            self._rest("stopped")
+        self._tell()
+
+    def run(self, steps: int | None = None) -> EnsembleRecord:
+        """Train to the end (or `steps` more) in this thread and return the record; what CI and cells use."""
+        with self._lock:
+            if self._state in OVER:
+                self._begin(self._build(self.values), self.values, None)
+            done = 0
+            while not self._ended() and (steps is None or done < steps):
+                self._one_step()
+                done += 1
+            record = self._rest(self._ended() or "paused")
+            self._tell()
+            return record
+
+    def share_right(self) -> dict[str, float] | None:
+        """Median share right of each choice at the end of the run, by label; None as long as it has not got there."""
+        if self._state != "finished":
+            return None
+        middle = np.median(self._film.shares, axis=-1)
+        return dict(zip(self._film.choices.labels, map(float, middle), strict=True))
+
+    def count_over(self, share: float) -> int | None:
+        """How many choices have more than this share right at the end of the run; None as long as it is not there."""
+        right = self.share_right()
+        return None if right is None else sum(found > share for found in right.values())
+
+    def _failed(self, error: Exception, mail: Mail | None) -> None:
+        if mail is None:  # the run itself broke: it cannot go on, and must not say that it does
+            self._state = "stopped"
+            self._tell()
+        super()._failed(error, mail)
+
+    # ---- the worker's slices -------------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        with self._lock:
+            if self._state != "running":
+                return False
+            now = time.perf_counter()
+            deadline, pace = now + 1 / MESSAGES_PER_SECOND, float(self.values["pace"])
+            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
+            self._last = now
+            while self._debt >= 1 and not (self._worker.has_mail or self._ended() or time.perf_counter() > deadline):
+                self._debt -= 1
+                self._one_step()
+            if time.perf_counter() >= self._next_message:
+                self._next_message = time.perf_counter() + 1 / MESSAGES_PER_SECOND
+                self._send_rows()
+            if ended := self._ended():
+                self._rest(ended)
+                self._tell()
+                return False
+            if not self._worker.has_mail:
+                self._validate_now_and_then()
+            if time.perf_counter() >= self._next_reading:
+                self._next_reading = time.perf_counter() + 1 / READINGS_PER_SECOND
+                self.reading, self.summary = self._rows(), self._film.summary()
+                self._tell()
+        if self._debt < 1:
+            self._worker.wait_for_mail(min((1 - self._debt) / pace, 1 / MESSAGES_PER_SECOND))
+        return True
+
+    def _validate_now_and_then(self) -> None:
+        now = time.perf_counter()
+        if now >= self._next_validation:
+            assert self._ensemble is not None
+            self._film.validate(self._ensemble.record())
+            took = time.perf_counter() - now
+            self._next_validation = now + max(0.5, took / VALIDATION_SHARE)
+
+    def _one_step(self) -> None:
+        assert self._ensemble is not None
+        self._ensemble.step()
+        done = self._ensemble.steps_done
+        if done % LOOK_EVERY == 0:
+            self._all_lost = self._film.nobody_is_left()
+
+    def _ended(self) -> str | None:
+        assert self._ensemble is not None
+        if self._all_lost:
+            return "diverged"
+        return "finished" if self._ensemble.steps_done == self.experiment[0].steps else None
+
+    def _rest(self, state: str) -> EnsembleRecord:
+        """The run has ended or pauses: keep its record, mark every single network, and say how it went."""
+        assert self._ensemble is not None
+        self._film.take()
+        self._state = "diverged" if state == "finished" and self._film.gone.all() else state
+        record = self.record = self._ensemble.record()
+        self._film.validate(record)
+        with self.hold_sync():
+            self.show(self._picture(), follow=True)
+            self.reading = self._rows()
+            self._measure_questions()
+        return record
+
+    # ---- what the learner sees -----------------------------------------------------------------------------------
+
+    def _picture(self) -> Any:
+        return self._film.picture(self.experiment[0].steps, with_seeds=self._state in {"paused", *OVER})
+
+    def _send_rows(self) -> None:
+        first, floor = self._film.rows, self._film.floor
+        table, steps = self._film.take(BYTES_PER_MESSAGE)
+        if self._film.floor < floor:
+            self.show(self._picture(), follow=True)  # the loss axis goes a decade lower
+        elif len(steps):
+            self.append_rows(table, steps, first)
+
+    def _greet(self) -> None:
+        """A page that opens or reloads gets all rows so far, not only those sent from now on."""
+        with self.hold_sync():
+            self.show(self._picture(), follow=self._state == "running")
+            self._tell()
+
+    def _tell(self) -> None:
+        word = {"idle": "ready", "running": "training"}.get(self._state, self._state)
+        text = f"{word}: {len(self.experiment)} networks" if self._state == "idle" else f"{word}: {self._so_far}"
+        self.transport = {"live": True, "state": self._state, "text": text}
+
+    @property
+    def _so_far(self) -> str:
+        assert self._ensemble is not None
+        return f"{self._ensemble.steps_done} of {self.experiment[0].steps} updates, {len(self.experiment)} networks"
+
+    def _rows(self) -> list[Row]:
+        return self._film.rows_read()
