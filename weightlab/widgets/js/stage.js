@@ -34,7 +34,7 @@ class StageView {
     this.sentAt = new Map();
     this.images = new Map();
     this.rasters = new Map();
-    this.dirty = { still: true, moving: true };
+    this.dirty = { still: true, moving: true, all: true };
     this.stats = { pictures: 0, frames: 0, rows: 0, messages: 0, latencies: [], fans: 0, seqShown: 0, run: 0 };
     this.fans = new Fans(this);
     this.fanShown = null; // the position of a fan that is on the stage, until the kernel has answered
@@ -142,7 +142,7 @@ class StageView {
     this.place = this.playing || !atEnd ? Math.min(end, share * end) : end;
     this.stats.rows = table.rows;
     this.fresh = true;
-    this.redrawAll();
+    Object.assign(this.dirty, { still: true, moving: true });
   }
 
   showFan(name, picture) {
@@ -329,12 +329,13 @@ class StageView {
     if (this.dirty.moving) this.drawMoving(now);
   }
 
-  redrawAll() { this.dirty.still = true; this.dirty.moving = true; }
+  redrawAll() { Object.assign(this.dirty, { still: true, moving: true, all: true }); }
+
+  boardSize() { return [Math.max(50, this.board.clientWidth), Math.max(50, this.board.clientHeight)]; }
 
   fit(canvas) {
     const ratio = window.devicePixelRatio || 1;
-    const width = Math.max(50, this.board.clientWidth);
-    const height = Math.max(50, this.board.clientHeight);
+    const [width, height] = this.boardSize();
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
@@ -361,11 +362,18 @@ class StageView {
     if (!this.board.clientWidth) return; // hidden page: drawn when it shows
     this.dirty.still = false;
     this.dirty.moving = true;
-    this.theme = readTheme(this.root);
-    const { ctx, width, height } = this.fit(this.still);
+    const [width, height] = this.boardSize();
     const views = (this.fanShown && this.fanShown.picture.views) || this.scene.views;
-    this.plots = views.map((view) => layoutView(view, this.cellBox(view.cell, width, height), this.picture, this.table));
     const bowl = (view) => (view.bowl && this.fanShown && this.fanShown.picture.bowl) || view.bowl;
+    this.plots = views.map((view) => layoutView(view, this.cellBox(view.cell, width, height), this.picture, this.table));
+    // Another run over the same axes leaves what stands still as it is: drawing it is the dearest part of a picture.
+    const stands = JSON.stringify([width, height, this.plots.map((plot) => [plot.view.name, plot.view.title, plot.view.x,
+      plot.view.y, plot.x.limits, plot.y.limits, bowl(plot.view), plot.references])]);
+    if (stands === this.stands && !this.dirty.all) return;
+    this.stands = stands;
+    this.dirty.all = false;
+    this.theme = readTheme(this.root);
+    const { ctx } = this.fit(this.still);
     for (const plot of this.plots) drawAxes(ctx, plot, this.theme, this.images.get(plot.view.name), bowl(plot.view));
     const dark = this.theme.dark;
     if (dark !== this.legendDark) { this.legendDark = dark; this.updateLegend(); }
