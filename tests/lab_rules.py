@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import statistics
 from collections.abc import Callable, Iterator
@@ -98,11 +99,18 @@ def _exercise(cell: Any, following: Any) -> Exercise:
     return Exercise(name, cell.source, block.group(1), wrong)
 
 
+@functools.cache
+def _prepared(name: str, sources: tuple[str, ...]) -> dict[str, Any]:
+    """What a lab's setup leaves; made once, since some setups train for seconds."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for source in sources:
+        exec(compile(source, name, "exec"), names)
+    return names
+
+
 def verdict(lab: Lab, source: str) -> bool | None:
     """`.passed` of the last expression of `source`, run after the lab's import cell and its cells tagged `setup`."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    for cell in [lab.code[0], *lab.tagged("setup")]:
-        exec(compile(cell.source, str(lab.path.name), "exec"), names)
+    names = dict(_prepared(lab.path.name, tuple(cell.source for cell in [lab.code[0], *lab.tagged("setup")])))
     *statements, last = ast.parse(source).body
     assert isinstance(last, ast.Expr), "an exercise must end with the call of its check"
     exec(compile(ast.Module(statements, []), lab.path.name, "exec"), names)
