@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +43,18 @@ def lab() -> Iterator[LabBrowser]:
         pytest.skip(HOW_TO_GET_CHROMIUM)
     with lab_browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def nothing_is_left_behind() -> Iterator[None]:
+    """Closes the panels that a test has opened; no widget and no thread may then remain of them."""
+    from ipywidgets.widgets.widget import _instances
+
+    from weightlab.widgets.panel import Panel
+
+    widgets, threads = set(_instances), threading.active_count()
+    yield
+    for panel in list(Panel._open):
+        panel.close()
+    assert set(_instances) == widgets
+    assert threading.active_count() == threads

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
+from panel_support import say, wait_for
 
 from weightlab.ensemble_choices import RATES, SCALED_RATES, first_gradient, rates_for, start_choices
 from weightlab.ensembles import train_together
@@ -19,36 +19,14 @@ from weightlab.training import train
 from weightlab.update_rules import UPDATE_RULES
 from weightlab.widgets.controls import Question
 from weightlab.widgets.ensemble_panel import DEFAULTS, EnsemblePanel, ensemble_controls
-from weightlab.widgets.panel import Panel
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 SMALL: dict[str, Any] = {"depth": 2, "width": 4, "batch_size": 16, "seeds": 2, "steps": 12}
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-    assert threading.active_count() == threads
-
-
 def post(panel: EnsemblePanel, **message: Any) -> None:
     panel._receive(panel, message, [])
-
-
-def say(panel: EnsemblePanel, **message: Any) -> None:
-    """What the page sends, and wait until the worker has handled it."""
-    post(panel, **message)
-    assert panel._worker.drain(60)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        time.sleep(0.002)
 
 
 def done(panel: EnsemblePanel) -> int:

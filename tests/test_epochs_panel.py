@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
+from panel_support import say
 
 from weightlab.learning_curves import few_digits, learning_curves
 from weightlab.stopping_figures import curves_figure, filters_figure, ways_figure
 from weightlab.widgets.controls import Question, Slider
 from weightlab.widgets.epochs_panel import DEFAULTS, STOPPING, EpochsPanel
-from weightlab.widgets.panel import Panel
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 QUICK: dict[str, Any] = {"width": 12, "epochs": 10}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-    assert threading.active_count() == threads
-
-
-def say(panel: Panel, **message: Any) -> None:
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(60)
 
 
 def column(panel: EpochsPanel, view: str, name: str) -> np.ndarray:

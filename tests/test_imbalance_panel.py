@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
+from panel_support import say, wait_for
 
 from weightlab import imbalance_theory as theory
 from weightlab.imbalanced_runs import ImbalanceExperiment, train_imbalanced
@@ -21,30 +20,9 @@ from weightlab.widgets.imbalance_panel import ImbalancePanel
 from weightlab.widgets.imbalance_view import CELLS
 from weightlab.widgets.panel import Panel
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+
 QUICK: dict[str, Any] = {"steps": 15, "pace": 5000.0, "ratio": 20.0}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-    assert threading.active_count() == threads
-
-
-def say(panel: Panel, seconds: float = 20.0, **message: Any) -> None:
-    """What the page sends, and wait until the worker has handled it and the run has ended."""
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(seconds)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        time.sleep(0.005)
 
 
 def column(panel: Panel, view: str, name: str) -> np.ndarray:

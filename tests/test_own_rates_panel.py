@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
+from panel_support import say
 
 from weightlab.widgets.descent_panel import DescentPanel
-from weightlab.widgets.panel import Panel
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 RULES = ("gradient_descent", "momentum", "rmsprop", "adam")
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets = set(_instances)
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-
-
-def say(panel: Panel, **message: Any) -> None:
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(20)
 
 
 def test_each_rule_has_a_rate_of_its_own() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
+from panel_support import say
 from test_own_optimizer import KeepsItsRateToItself, Plain
 from torch import Tensor, nn
 
@@ -21,9 +21,10 @@ from weightlab.training import train
 from weightlab.update_rules import optimizer
 from weightlab.widgets.controls import Choice
 from weightlab.widgets.descent_panel import DescentPanel
-from weightlab.widgets.panel import Panel
 from weightlab.widgets.training_panel import TrainingPanel
 from weightlab.widgets.training_settings import DEFAULTS, own_things, training_controls
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
 class Small(nn.Module):
@@ -39,20 +40,6 @@ class Small(nn.Module):
 def board() -> Dataset:
     x = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
     return dataset_from_tensors(x, (x[:, 0] > x[:, 1]).long(), name="board")
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets = set(_instances)
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-
-
-def say(panel: Panel, **message: Any) -> None:
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(20)
 
 
 def own_panel(**changes: Any) -> TrainingPanel:

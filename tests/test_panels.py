@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
+from panel_support import say, wait_for
 
 from weightlab.landscapes import LANDSCAPES, landscape_from_function
 from weightlab.training import train
@@ -23,30 +24,9 @@ from weightlab.widgets.signal_panel import SignalPanel
 from weightlab.widgets.training_panel import TrainingPanel
 from weightlab.widgets.training_settings import DEFAULTS
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+
 SMALL: dict[str, Any] = {"depth": 2, "width": 8, "batch_size": 32, "pace": 1000.0}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-    assert threading.active_count() == threads
-
-
-def say(panel: Panel, seconds: float = 20.0, **message: Any) -> None:
-    """What the page sends, and wait until the worker has handled it."""
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(seconds)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        time.sleep(0.005)
 
 
 def table(panel: Panel) -> np.ndarray:

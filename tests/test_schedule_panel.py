@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
+from panel_support import say
 
 from weightlab.schedule_figures import floors_figure, mean_losses_figure, rates_figure, spreads_figure
 from weightlab.schedules import SCHEDULES
 from weightlab.widgets.controls import Choice, Question, Slider, Toggle
-from weightlab.widgets.panel import Panel
 from weightlab.widgets.schedule_panel import SchedulePanel
 from weightlab.widgets.schedule_scene import RUNS
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-    assert threading.active_count() == threads
-
-
-def say(panel: Panel, **message: Any) -> None:
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(30)
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
 def curve(panel: SchedulePanel, name: str, view: str) -> np.ndarray:

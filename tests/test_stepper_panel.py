@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
+from panel_support import say, wait_for
 
 from weightlab.loop_problems import PROBLEMS
 from weightlab.update_loop import LoopExperiment, load_optimizers, run_loop, run_updates
@@ -20,26 +18,12 @@ from weightlab.widgets.controls import Choice, Question, Slider, Toggle
 from weightlab.widgets.panel import Panel
 from weightlab.widgets.stepper_panel import LAST_LINE, StepperPanel, stepper_controls
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def optimizers_are_loaded() -> None:
     load_optimizers()
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-    assert threading.active_count() == threads
-
-
-def say(panel: Panel, seconds: float = 20.0, **message: Any) -> None:
-    """What the page sends, and wait until the worker has handled it."""
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(seconds)
 
 
 def coming(panel: Panel) -> str:
@@ -50,13 +34,6 @@ def coming(panel: Panel) -> str:
 def press(panel: Panel, name: str, times: int = 1) -> None:
     for _ in range(times):
         say(panel, type="command", name=name, seq=1)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        time.sleep(0.005)
 
 
 def table(panel: Panel) -> np.ndarray:

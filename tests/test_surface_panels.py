@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
+from panel_support import say, wait_for
 
 from weightlab.sharpness import edge_experiment, noisy_digits, watch_sharpness
 from weightlab.update_rules import optimizer
@@ -21,31 +20,10 @@ from weightlab.widgets.panel import Panel
 from weightlab.widgets.sharpness_panel import EVERY, SharpnessPanel
 from weightlab.widgets.surface_panel import GRID, VIEWING, SurfacePanel
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+
 QUICK: dict[str, Any] = {"steps": 20, "pace": 1000.0, "width": 4}
 PLANE: dict[str, Any] = {"steps": 60, "width": 4}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets
-    assert threading.active_count() == threads
-
-
-def say(panel: Panel, seconds: float = 20.0, **message: Any) -> None:
-    """What the page sends, and wait until the worker has handled it and the run has ended."""
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(seconds)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        time.sleep(0.005)
 
 
 def column(panel: Panel, view: str, name: str) -> np.ndarray:
@@ -79,7 +57,8 @@ def test_the_plane_panel_shows_what_look_measures() -> None:
     np.testing.assert_allclose(seen, view.plane_losses.numpy(), rtol=1e-4)
     (plane,) = [one for one in panel.scene["views"] if one["name"] == "plane"]
     assert plane["png"].startswith(b"\x89PNG")
-    assert plane["x"]["limits"] == (float(view.across[0]), float(view.across[-1]))
+    # the same plane found twice: its components agree to rounding, which depends on the number of threads
+    assert plane["x"]["limits"] == pytest.approx((float(view.across[0]), float(view.across[-1])), rel=1e-5)
     assert f"{view.share:.2%}" in panel.reading[0]["measured"]
 
 

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ipywidgets.widgets.widget import _instances
+from panel_support import say
 
 from weightlab.widgets.controls import Choice, Question, Slider
-from weightlab.widgets.panel import Panel
 from weightlab.widgets.time_gradients_panel import DEFAULTS, TimeGradientsPanel, time_gradients_controls
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    widgets, threads = set(_instances), threading.active_count()
-    yield
-    for panel in list(Panel._open):
-        panel.close()
-    assert set(_instances) == widgets and threading.active_count() == threads
-
-
-def say(panel: Panel, **message: Any) -> None:
-    panel._receive(panel, message, [])
-    assert panel._worker.drain(20.0)
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
 def ends(control: Any) -> list[Any]:
