@@ -43,11 +43,15 @@ def descend(experiment: DescentExperiment) -> DescentRecord:
         losses = losses if scale == 1 else losses * scale
         diverged_at = cut_off_divergence(landscape, weights, losses, gradients, points)
         converged_at = converged_at_step(gradients, scale)
-    ends = zip(optimizers, diverged_at.tolist(), converged_at.tolist(), strict=True)
     statuses = tuple(
-        verdict(Path(landscape, one, scale, weights[:, i], losses[:, i], gradients[:, i], rates[:, i]), out, rested)
-        for i, (one, out, rested) in enumerate(ends)
-    )
+        verdict(
+            Path(landscape, experiment.optimizers_at(out - 1 if out >= 0 else experiment.steps)[i], scale,
+                 weights[:, i], losses[:, i], gradients[:, i], rates[:, i]),
+            out,
+            rested,
+        )
+        for i, (out, rested) in enumerate(zip(diverged_at.tolist(), converged_at.tolist(), strict=True))
+    )  # fmt: skip
     return DescentRecord(weights, losses, gradients, points, rates, diverged_at, converged_at, statuses,
                          experiment.labels)
 
@@ -57,11 +61,16 @@ class _Group:
 
     def __init__(self, rule: UpdateRule, learners: list[int], optimizers: tuple[OptimizerSettings, ...]) -> None:
         self.rule, self.learners = rule, learners
-        self.settings: dict[str, Any] = {
-            name: _together([float(optimizers[learner].settings[name]) for learner in learners])
-            for name in rule.defaults
-        }
+        self.settings: dict[str, Any] = {}
         self.state: dict[str, Tensor] = {}
+        self.turn(optimizers)
+
+    def turn(self, optimizers: tuple[OptimizerSettings, ...]) -> None:
+        """From here on the settings are these."""
+        self.settings = {
+            name: _together([float(optimizers[learner].settings[name]) for learner in self.learners])
+            for name in self.rule.defaults
+        }
 
     def start(self, w: Tensor, experiment: DescentExperiment) -> None:
         self.state = self.rule.init(w)
@@ -82,6 +91,10 @@ class _TorchLearner:
 
     def __init__(self, settings: OptimizerSettings, learner: int) -> None:
         self.chosen, self.learners = settings, [learner]
+
+    def turn(self, optimizers: tuple[OptimizerSettings, ...]) -> None:
+        for group in self.optimizer.param_groups:
+            group.update(optimizers[self.learners[0]].arguments)
 
     def start(self, w: Tensor, experiment: DescentExperiment) -> None:
         self.parameter = torch.nn.Parameter(w[0].clone())
@@ -141,7 +154,7 @@ def _walk(
     landscape, steps, scale = experiment.landscape, experiment.steps, experiment.loss_scale
     sizes = [len(group.learners) for group in groups]
     noise = _noise_rows(landscape, steps + 1, experiment.seed)
-    pace = _Pace(experiment, groups)
+    pace, turns = _Pace(experiment, groups), dict(experiment.changes)
     w = torch.tensor([experiment.start], dtype=torch.float64).repeat(sum(sizes), 1)
     parts = list(w.split(sizes))
     for group, part in zip(groups, parts, strict=True):
@@ -160,6 +173,9 @@ def _walk(
         gradients.append(gradient)
         if step == steps:
             break
+        if step in turns:
+            for group in groups:
+                group.turn(turns[step])
         pace.set(step, w)
         shares = gradient.split(sizes) if len(sizes) > 1 else (gradient,)
         parts = [group.step(part, share) for group, part, share in zip(groups, parts, shares, strict=True)]
@@ -168,26 +184,26 @@ def _walk(
 
 
 class _Pace:
-    """Sets every learner's learning rate before each step and remembers it; does nothing at a constant rate."""
+    """Sets every learner's learning rate before each step and remembers it; does nothing while nothing changes it."""
 
     def __init__(self, experiment: DescentExperiment, groups: list[_Group | _TorchLearner]) -> None:
-        chosen = [experiment.optimizers[learner] for group in groups for learner in group.learners]
-        base = torch.tensor([one.settings.get("learning_rate", torch.nan) for one in chosen], dtype=torch.float64)
-        self.experiment, self.groups, self.base = experiment, groups, base.tolist()
+        self.experiment, self.groups = experiment, groups
+        self.base = _base_rates(experiment, [learner for group in groups for learner in group.learners])
         self.constant = experiment.schedule.name == "constant"
         self.trackers: list[Tracker] = []
         if experiment.schedule.needs_losses:
-            self.trackers = [experiment.schedule.start() for _ in chosen]
-            self.rates = base.repeat(experiment.steps, 1)
+            self.trackers = [experiment.schedule.start() for _ in experiment.optimizers]
+            self.rates = self.base.clone()
         else:
-            self.rates = base * experiment.schedule.factors(experiment.steps).unsqueeze(-1)
+            self.rates = self.base * experiment.schedule.factors(experiment.steps).unsqueeze(-1)
             self.rows = self.rates.tolist()
 
     def set(self, step: int, w: Tensor) -> None:
         if self.constant:
             return
         if self.trackers:
-            row = [base * tracker.factor() for base, tracker in zip(self.base, self.trackers, strict=True)]
+            bases = self.base[step].tolist()
+            row = [base * tracker.factor() for base, tracker in zip(bases, self.trackers, strict=True)]
             self.rates[step] = torch.tensor(row, dtype=torch.float64)
             losses = (self.experiment.landscape.loss(w) * self.experiment.loss_scale).tolist()
             for tracker, loss in zip(self.trackers, losses, strict=True):
@@ -198,6 +214,15 @@ class _Pace:
         for group in self.groups:
             group.set_rates(row[first : first + len(group.learners)])
             first += len(group.learners)
+
+
+def _base_rates(experiment: DescentExperiment, learners: list[int]) -> Tensor:
+    """Learning rates before the schedule's factor, (steps, learner)."""
+    rates = torch.empty(experiment.steps, len(learners), dtype=torch.float64)
+    for since, optimizers in ((0, experiment.optimizers), *experiment.changes):
+        row = [optimizers[learner].settings.get("learning_rate", torch.nan) for learner in learners]
+        rates[since:] = torch.tensor(row, dtype=torch.float64)
+    return rates
 
 
 def drawn_noise(landscape: Landscape, rows: int, seed: int) -> Tensor:

@@ -24,6 +24,7 @@ CONSTANT = schedule("constant")
 _SYMBOLS = {"learning_rate": "η", "momentum": "μ", "weight_decay": "weight decay"}
 HE_NORMAL = InitializationSettings("he_normal")
 DTYPES = ("float32", "float64")
+RUN_SETTINGS = ("clip_norm", "clip_value", "l1", "l2")  # changeable midway, like the optimizer's own
 _TRAINING_PARTS: Mapping[str, type] = MappingProxyType(
     {
         "model": ModelSettings,
@@ -49,6 +50,8 @@ class DescentExperiment:
 
     start: (w1, w2), the landscape's own where None. schedule: scales every optimizer's learning rate.
     seed: of the gradient noise. loss_scale: the loss and its gradients are multiplied by it.
+    changes: (step, optimizers) in ascending order: from that step on, counted from 0, these settings hold; the rules
+    stay the same and keep their velocities and averages. A change beyond the last step has no effect.
     Raises TypeError or ValueError for anything out of range, with the range.
     """
 
@@ -59,6 +62,7 @@ class DescentExperiment:
     schedule: ScheduleSettings = CONSTANT
     seed: int = 0
     loss_scale: float = 1.0
+    changes: tuple[tuple[int, tuple[OptimizerSettings, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.landscape, Landscape):
@@ -77,6 +81,11 @@ class DescentExperiment:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "changes", _checked_turns(self.changes, self.optimizers))
+
+    def optimizers_at(self, step: int) -> tuple[OptimizerSettings, ...]:
+        """The settings in force when that step is taken."""
+        return next((later for since, later in reversed(self.changes) if since <= step), self.optimizers)
 
     def replace(self, **changes: Any) -> DescentExperiment:
         """The same experiment with some fields changed, checked again."""
@@ -86,7 +95,7 @@ class DescentExperiment:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One name an optimizer for legends; where a rule comes more than once with the settings that differ."""
+        """One name an optimizer for legends; with the settings that tell it from others, or that changed last."""
         seen: dict[object, dict[str, list[object]]] = {}
         for one in self.optimizers:
             for name, value in one.settings.items():
@@ -95,16 +104,30 @@ class DescentExperiment:
             rule: {name for name, values in settings.items() if any(value != values[0] for value in values)}
             for rule, settings in seen.items()
         }
-        return tuple(_label(one, differing.get(one.rule, set())) for one in self.optimizers)
+        names = [_label(one, differing.get(one.rule, set())) for one in self.optimizers]
+        if not self.changes:
+            return tuple(names)
+        step, later = self.changes[-1]
+        before = self.optimizers_at(step - 1)
+        return tuple(name + _turn(*pair, step) for name, *pair in zip(names, before, later, strict=True))
 
 
 def _label(optimizer: OptimizerSettings, differing: set[str]) -> str:
-    named = [
+    named = _named(optimizer, differing)
+    return f"{optimizer.label} ({named})" if named else optimizer.label
+
+
+def _turn(before: OptimizerSettings, later: OptimizerSettings, step: int) -> str:
+    changed = {name for name, value in later.settings.items() if before.settings.get(name) != value}
+    return f", from step {step} {_named(later, changed)}" if changed else ""
+
+
+def _named(optimizer: OptimizerSettings, names: set[str]) -> str:
+    return ", ".join(
         f"{_SYMBOLS.get(name, name)} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
         for name, value in optimizer.settings.items()
-        if name in differing
-    ]
-    return f"{optimizer.label} ({', '.join(named)})" if named else optimizer.label
+        if name in names
+    )
 
 
 def _checked_optimizers(optimizers: object) -> tuple[OptimizerSettings, ...]:
@@ -114,6 +137,27 @@ def _checked_optimizers(optimizers: object) -> tuple[OptimizerSettings, ...]:
     if not found:
         raise ValueError("optimizers must hold at least one, got none; add one, such as optimizer('momentum')")
     return tuple(found)
+
+
+def _checked_turns(
+    changes: object, optimizers: tuple[OptimizerSettings, ...]
+) -> tuple[tuple[int, tuple[OptimizerSettings, ...]], ...]:
+    turns: list[tuple[int, tuple[OptimizerSettings, ...]]] = []
+    for step, later in _pairs(changes, 2, "(step, optimizers)"):
+        low = turns[-1][0] + 1 if turns else 1
+        at = whole_number("step of a change", step, low, MAX_DESCENT_STEPS, why="changes come one after the other")
+        turns.append((at, _checked_optimizers(later)))
+        if [one.rule for one in turns[-1][1]] != [one.rule for one in optimizers]:
+            rules = ", ".join(one.label for one in optimizers)
+            raise ValueError(f"a change keeps the rules ({rules}) and their order, got {later!r}; change settings only")
+    return tuple(turns)
+
+
+def _pairs(changes: object, parts: int, form: str) -> tuple[Any, ...]:
+    listed = isinstance(changes, (tuple, list))
+    if not listed or not all(isinstance(one, (tuple, list)) and len(one) == parts for one in changes):  # type: ignore
+        raise TypeError(f"changes must be a tuple of {form}, got {changes!r}")
+    return tuple(changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -132,6 +176,8 @@ class TrainingExperiment:
     l1, l2:         the gradient of l1·Σ|w| + l2/2·Σw² is added, over all parameters as PyTorch's weight_decay
     weights_kept:   weights per layer whose path is recorded
     validate_every: steps from one validation to the next; schedule "plateau" reads the validation loss then
+    changes:        (step, setting, value) in ascending order: from that step on, counted from 0, a setting of the
+                    optimizer or one of RUN_SETTINGS has this value
     """
 
     model: ModelSettings
@@ -151,6 +197,7 @@ class TrainingExperiment:
     l2: float = 0.0
     weights_kept: int = 4
     validate_every: int = 50
+    changes: tuple[tuple[int, str, float | None], ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in _TRAINING_PARTS.items():
@@ -172,6 +219,34 @@ class TrainingExperiment:
                 f"clip by norm or by value, got clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g}; "
                 "set one of them to None"
             )
+        object.__setattr__(self, "changes", self._checked_changes())
+
+    def _checked_changes(self) -> tuple[tuple[int, str, float | None], ...]:
+        """Those of a step are tried together on what holds by then: a bad one is refused before the run begins."""
+        now = dataclasses.replace(self, changes=()) if self.changes else self
+        steps: dict[int, dict[str, float | None]] = {}
+        for step, name, value in _pairs(self.changes, 3, "(step, setting, value)"):
+            low = max(steps, default=0)
+            at = whole_number("step of a change", step, low, 100_000, why="changes come one after the other")
+            steps.setdefault(at, {})[name] = value
+        checked: list[tuple[int, str, float | None]] = []
+        for at, changes in steps.items():
+            now = now.with_settings(**changes)
+            checked += [(at, name, now.settings[name]) for name in changes]
+        return tuple(checked)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What may change while a run goes on, by name."""
+        return {**self.optimizer.settings, **{name: getattr(self, name) for name in RUN_SETTINGS}}
+
+    def with_settings(self, **changes: float | None) -> TrainingExperiment:
+        """A copy with some of `settings` changed, checked again."""
+        for name in changes:
+            choose("setting of a run", name, self.settings)
+        rule = {name: value for name, value in changes.items() if name not in RUN_SETTINGS}
+        run = {name: value for name, value in changes.items() if name in RUN_SETTINGS}
+        return self.replace(optimizer=self.optimizer.replace(**rule) if rule else self.optimizer, **run)
 
     def _check_fit(self) -> None:
         data, examples = self.dataset, len(self.dataset.y_train)

@@ -96,7 +96,7 @@ def descend_all(experiments: Sequence[DescentExperiment]) -> DescentFan:
 
     They may differ in their rules' settings, start, loss scale, seed, schedule and, among quadratics, in the landscape.
     Raises ValueError where they differ in rules, labels, steps or kind of landscape, use a torch.optim class as it is,
-    or have a schedule that must see the losses: run those with `descend`.
+    have a schedule that must see the losses, or settings that change midway: run those with `descend`.
     """
     settle_threads()
     experiments = tuple(experiments)
@@ -158,6 +158,8 @@ def _check_alike(experiments: tuple[DescentExperiment, ...]) -> None:
     for one in experiments:
         if not all(isinstance(settings.rule, str) for settings in one.optimizers):
             raise ValueError("a torch.optim class runs one learner at a time; use descend(experiment)")
+        if one.changes:
+            raise ValueError("settings that change midway run one experiment at a time; use descend(experiment)")
         if one.schedule.needs_losses:
             raise ValueError(f"schedule {one.schedule.name!r} must see the losses of its run; use descend(experiment)")
         same = (

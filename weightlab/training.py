@@ -26,10 +26,9 @@ from weightlab.recorder import LIMIT, Culprit, Recorder, explain
 from weightlab.records import RunStatus, TrainingRecord
 from weightlab.steppers import FlatParameters, make_stepper
 from weightlab.time_gradients import explain_in_time
-from weightlab.validate import choose, whole_number
+from weightlab.validate import whole_number
 
 CHECK_EVERY = 32  # steps from one look at the recorded rows for divergence to the next
-RUN_SETTINGS = ("clip_norm", "clip_value", "l1", "l2")  # of the experiment, changeable midway like the rule's own
 
 
 class DecisionMap(NamedTuple):
@@ -80,7 +79,7 @@ class Training:
         self.experiment = experiment
         self.status: RunStatus | None = None
         self.changes: list[tuple[int, str, float | None]] = []
-        self._now = experiment  # with the changes made midway
+        self._now = experiment.replace(changes=())  # with the changes made midway
         settle_threads()
         self._device = find_device(experiment.device)
         self._dtype = getattr(torch, experiment.dtype)
@@ -127,12 +126,15 @@ class Training:
     @property
     def settings(self) -> dict[str, Any]:
         """What `change` can change, by name, with the values now in force."""
-        return {**self._now.optimizer.settings, **{name: getattr(self._now, name) for name in RUN_SETTINGS}}
+        return self._now.settings
 
     def step(self) -> bool:
         """Take one step; False, and nothing done, once the run has ended."""
         if self.status is not None:
             return False
+        due = {name: value for step, name, value in self.experiment.changes if step == self.steps_done}
+        if due:
+            self.change(**due)
         if self.steps_done % self.experiment.validate_every == 0 and not self._validated_here:
             self._validate()
         rate = self._now.optimizer.learning_rate * self._schedule.factor()
@@ -266,13 +268,7 @@ class Training:
         """
         if self.status is not None:
             raise RuntimeError(f"the run has ended ({self.status.message}); start a new one with the new settings")
-        known = self.settings
-        for name in settings:
-            choose("setting of a run", name, known)
-        rule = {name: value for name, value in settings.items() if name not in RUN_SETTINGS}
-        run = {name: value for name, value in settings.items() if name in RUN_SETTINGS}
-        optimizer = self._now.optimizer.replace(**rule) if rule else self._now.optimizer
-        self._now = self._now.replace(optimizer=optimizer, **run)
+        known, self._now = self.settings, self._now.with_settings(**settings)
         now = self.settings
         self.changes += [(self.steps_done, name, now[name]) for name in settings if now[name] != known[name]]
 

@@ -94,7 +94,10 @@ def _pytorch_velocity(gradient: Tensor, state: State, settings: Settings) -> Ten
 
 
 def _momentum(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
-    velocity = _pytorch_velocity(_with_decay(gradient, w, settings), state, settings)
+    gradient = _with_decay(gradient, w, settings)
+    if _is_zero(settings["momentum"]):  # torch.optim.SGD then leaves the velocity as it was, if there is one
+        return _add_scaled(w, gradient, settings["learning_rate"], -1.0), state
+    velocity = _pytorch_velocity(gradient, state, settings)
     return _add_scaled(w, velocity, settings["learning_rate"], -1.0), {"velocity": velocity}
 
 
@@ -341,11 +344,16 @@ class OptimizerSettings:
     def replace(self, **changes: Any) -> OptimizerSettings:
         return OptimizerSettings(self.rule, {**self.settings, **changes})
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The settings as torch.optim calls them: the learning rate is `lr`."""
+        return {"lr" if name == "learning_rate" else name: value for name, value in self.settings.items()}
+
     def build(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The torch.optim object of a rule given as a class."""
         if isinstance(self.rule, str):
             raise TypeError(f"{self.rule!r} is one of our own rules; use UPDATE_RULES[{self.rule!r}].step")
-        return self.rule(parameters, **{"lr" if key == "learning_rate" else key: v for key, v in self.settings.items()})
+        return self.rule(parameters, **self.arguments)
 
 
 def optimizer(rule: str | type[torch.optim.Optimizer], **settings: Any) -> OptimizerSettings:

@@ -10,13 +10,12 @@ import torch
 
 from weightlab.activations import ACTIVATIONS
 from weightlab.datasets import DATASETS, Dataset
-from weightlab.experiments import TrainingExperiment
+from weightlab.experiments import RUN_SETTINGS, TrainingExperiment
 from weightlab.initializers import INITIALIZERS, initialization
 from weightlab.losses import LOSSES
 from weightlab.models import MODELS, READINGS, ModelSettings, model
 from weightlab.own_optimizer import class_name, is_from_torch
 from weightlab.schedules import SCHEDULES, ScheduleSettings, schedule
-from weightlab.training import RUN_SETTINGS
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.widgets.controls import Choice, Control, Slider, Toggle, logarithmic
 
