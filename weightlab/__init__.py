@@ -39,6 +39,8 @@ Layer 2
     environment       what the labs run on: versions, devices, threads, widget packages
     steppers          a network's weights as one flat vector that an update rule moves
     recorder          what is measured in every step of a real run
+    batches           a run's examples in batches, in an order that can be gone back to
+    checkpoints       where a run stood at some of its steps
     time_gradients    backpropagation through time: the gradient at every time step
     batched_descent   many learners of one rule together, a step at a time, watched for divergence
     descent           thousands of toy learners in one batched pass -> DescentRecord

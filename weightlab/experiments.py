@@ -109,7 +109,8 @@ class DescentExperiment:
             return tuple(names)
         step, later = self.changes[-1]
         before = self.optimizers_at(step - 1)
-        return tuple(name + _turn(*pair, step) for name, *pair in zip(names, before, later, strict=True))
+        turns = (_turn(*pair, step) for pair in zip(before, later, strict=True))
+        return tuple(name + turn for name, turn in zip(names, turns, strict=True))
 
 
 def _label(optimizer: OptimizerSettings, differing: set[str]) -> str:

@@ -31,12 +31,14 @@ class Network(nn.Module):
 
     layers:  (name, module with the weights), first to last; the last is "output", its values are the logits
     signals: for each layer the module whose output is the layer's activation (a recurrent module's first output)
+    stream:  where a source of random numbers stands that the network draws from in training (dropout), if it does
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.layers: list[tuple[str, nn.Module]] = []
         self.signals: list[nn.Module] = []
+        self.stream: Tensor | None = None
 
     def name_layer(self, weights: nn.Module, signal: nn.Module, name: str = "") -> None:
         """Count `weights` as the next layer, called `layer <number>` unless it has a name of its own."""

@@ -52,23 +52,23 @@ class OwnNetwork(Network):
             behind = [one for one in passed[passed.index(name) + 1 : end] if times[one] == 1]
             signal = name if last or not behind or times[name] > 1 else behind[-1]
             self.name_layer(modules[name], modules[signal], OUTPUT if last else "")
-        self._stream: Tensor | None = torch.Generator().manual_seed(0).get_state() if draws else None
+        self.stream = torch.Generator().manual_seed(0).get_state() if draws else None
 
     def forward(self, x: Tensor) -> Tensor:  # (example, *shape) or (example, inputs) -> (example, outputs)
         x = x.reshape(-1, *self.shape)
-        if self._stream is None or not self.training:
+        if self.stream is None or not self.training:
             logits: Tensor = self.module(x)
             return logits
         with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self._stream)
+            torch.set_rng_state(self.stream)
             logits = self.module(x)
-            self._stream = torch.get_rng_state()
+            self.stream = torch.get_rng_state()
         return logits
 
     def seed(self, generator: torch.Generator) -> None:
-        if self._stream is not None:
+        if self.stream is not None:
             drawn = int(torch.randint(2**62, (), generator=generator))
-            self._stream = torch.Generator().manual_seed(drawn).get_state()
+            self.stream = torch.Generator().manual_seed(drawn).get_state()
 
     @property
     def has_modes(self) -> bool:

@@ -136,6 +136,14 @@ class Recorder:
         measured = together[: rows.numel()].reshape(rows.shape)[:, self._columns]
         return measured, together[rows.numel() :].reshape(-1, 2), steps
 
+    def resume(self, other: Recorder, rows: int) -> None:
+        """Take over what `other`, of a run of the same network, recorded in its first steps."""
+        other._take_norms()
+        self._log, self.rows, self._sizes = other._log.clone(), rows, list(other._sizes)
+        self._validations = other._validations.clone()
+        # the one at this very step, if there is one, is made by the step that follows
+        self.validation_steps = [step for step in other.validation_steps if step < rows]
+
     def find_culprit(self, rows: Array) -> Culprit | None:
         """Look through rows `checked`, … as `read` gave them; if one is out of bounds, forget all after it."""
         if len(rows) == 0:

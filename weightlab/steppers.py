@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -98,6 +99,12 @@ class Stepper(Protocol):
     def step(self, settings: Mapping[str, Any], gradient_again: Callable[[], Tensor]) -> None:
         """Move the weights; `gradient_again` computes loss and gradient anew for rules that search along a line."""
 
+    def memory(self) -> Any:
+        """A copy of what the rule remembers from step to step."""
+
+    def remember(self, memory: Any) -> None:
+        """Go on from what `memory` gave."""
+
 
 class RuleStepper:
     """One of UPDATE_RULES on the whole network as a single learner with (1, weight) weights."""
@@ -115,6 +122,12 @@ class RuleStepper:
     def step(self, settings: Mapping[str, Any], gradient_again: Callable[[], Tensor]) -> None:
         new_w, self.state = self.rule.step(self.w, self.gradient, self.state, settings)
         self.w.copy_(new_w)
+
+    def memory(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.state.items()}
+
+    def remember(self, memory: dict[str, Tensor]) -> None:
+        self.state = {name: value.clone() for name, value in memory.items()}
 
 
 class TorchStepper:
@@ -135,6 +148,12 @@ class TorchStepper:
             self.optimizer.step(gradient_again)  # type: ignore[arg-type]
         else:
             self.optimizer.step()
+
+    def memory(self) -> dict[str, Any]:
+        return copy.deepcopy(self.optimizer.state_dict())
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(memory)
 
 
 def make_stepper(optimizer: OptimizerSettings, flat: FlatParameters) -> Stepper:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weightlab.batches import Batches
+from weightlab.checkpoints import Checkpoint, Checkpoints
 from weightlab.devices import find_device, settle_threads
 from weightlab.experiments import TrainingExperiment
 from weightlab.losses import LOSSES
@@ -39,28 +42,6 @@ class DecisionMap(NamedTuple):
     probabilities: Tensor
 
 
-class Batches:
-    """Batches of one size on the run's device; every epoch in a new order, which `generator` draws."""
-
-    def __init__(self, x: Tensor, y: Tensor, batch_size: int | None, generator: torch.Generator) -> None:
-        self._x, self._y = x, y
-        self._generator = generator
-        self._size = batch_size
-        self.per_epoch = 1 if batch_size is None else len(x) // batch_size
-        self._left: list[tuple[Tensor, Tensor]] = []
-
-    def next(self) -> tuple[Tensor, Tensor]:
-        if self._size is None:
-            return self._x, self._y
-        if not self._left:
-            order = torch.randperm(len(self._x), generator=self._generator)[: self.per_epoch * self._size]
-            order = order.to(self._x.device)
-            # the whole epoch is gathered at once, so that a batch is a view and costs no copy
-            pairs = zip(self._x[order].split(self._size), self._y[order].split(self._size), strict=True)
-            self._left = list(pairs)[::-1]
-        return self._left.pop()
-
-
 class Training:
     """A run of `experiment` (which stays as it was): `step()`, `change(...)`, `since(step)`, `record()`.
 
@@ -73,10 +54,13 @@ class Training:
     status:     None while the run goes on, then how it ended (a divergence is noticed within CHECK_EVERY steps, at once
                 by `since` and `record`; steps after it are forgotten)
     changes:    (step from which it holds, setting, new value)
+
+    keep_checkpoints: keep weights and the rule's memory now and then, so that `branch` need not begin at the start.
     """
 
-    def __init__(self, experiment: TrainingExperiment) -> None:
+    def __init__(self, experiment: TrainingExperiment, *, keep_checkpoints: bool = False) -> None:
         self.experiment = experiment
+        self._checkpoints = Checkpoints() if keep_checkpoints else None
         self.status: RunStatus | None = None
         self.changes: list[tuple[int, str, float | None]] = []
         self._now = experiment.replace(changes=())  # with the changes made midway
@@ -132,6 +116,8 @@ class Training:
         """Take one step; False, and nothing done, once the run has ended."""
         if self.status is not None:
             return False
+        if self._checkpoints is not None and self._checkpoints.is_due(self.steps_done):
+            self._checkpoints.keep(self._checkpoint())
         due = {name: value for step, name, value in self.experiment.changes if step == self.steps_done}
         if due:
             self.change(**due)
@@ -271,6 +257,47 @@ class Training:
         known, self._now = self.settings, self._now.with_settings(**settings)
         now = self.settings
         self.changes += [(self.steps_done, name, now[name]) for name in settings if now[name] != known[name]]
+
+    def branch(self, step: int, **settings: Any) -> Training:
+        """A run that is this one until `step` and has other settings from there on; it stands at that step.
+
+        To the last bit what a Training of its `experiment`, which holds the changes, would come to. Raises ValueError
+        for a step that this run has not reached and for bad settings.
+        """
+        step = whole_number("step", step, 0, self.steps_done, why="the run has not come further")
+        known = {name: value for at, name, value in self.changes if at == step}
+        before = tuple(change for change in self.changes if change[0] < step)
+        later = tuple((step, name, value) for name, value in {**known, **settings}.items())
+        branched = Training(
+            self.experiment.replace(changes=before + later), keep_checkpoints=self._checkpoints is not None
+        )
+        nearest = None if self._checkpoints is None else self._checkpoints.before(step)
+        if nearest is not None:
+            branched._resume(nearest, self._recorder, self._learning_rates)
+        while branched.steps_done < step and branched.step():
+            pass
+        return branched
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            self.steps_done, self._flat.weights.clone(), [value.clone() for value in self.network.buffers()],
+            self._stepper.memory(), copy.copy(self._schedule), self._last_loss, self.batches.place, self.network.stream,
+        )  # fmt: skip
+
+    def _resume(self, checkpoint: Checkpoint, recorder: Recorder, learning_rates: list[float]) -> None:
+        """Stand where another run of this experiment stood."""
+        self._flat.weights.copy_(checkpoint.weights)
+        for value, kept in zip(self.network.buffers(), checkpoint.buffers, strict=True):
+            value.copy_(kept)
+        self._stepper.remember(checkpoint.memory)
+        self._schedule, self._last_loss = copy.copy(checkpoint.schedule), checkpoint.last_loss
+        self.batches.place = checkpoint.place
+        self.network.stream = checkpoint.stream
+        self._recorder.resume(recorder, checkpoint.step)
+        self._learning_rates = learning_rates[: checkpoint.step]
+        self.changes = [change for change in self.experiment.changes if change[0] < checkpoint.step]
+        for at in dict.fromkeys(step for step, _, _ in self.changes):
+            self._now = self._now.with_settings(**{name: value for step, name, value in self.changes if step == at})
 
     def since(self, step: int) -> dict[str, NDArray[np.float32]]:
         """What is new from step number `step` on, for a live picture: float32 arrays, one transfer from the device.
