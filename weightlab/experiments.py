@@ -105,22 +105,21 @@ class DescentExperiment:
             for rule, settings in seen.items()
         }
         names = [_label(one, differing.get(one.rule, set())) for one in self.optimizers]
-        if not self.changes:
-            return tuple(names)
-        step, later = self.changes[-1]
-        before = self.optimizers_at(step - 1)
-        turns = (_turn(*pair, step) for pair in zip(before, later, strict=True))
-        return tuple(name + turn for name, turn in zip(names, turns, strict=True))
+        return tuple(name + self._last_turn(i) for i, name in enumerate(names))
+
+    def _last_turn(self, i: int) -> str:
+        """What the last change of optimizer `i` was and when, for its label."""
+        for step, later in reversed(self.changes):
+            before = self.optimizers_at(step - 1)[i]
+            changed = {name for name, value in later[i].settings.items() if before.settings.get(name) != value}
+            if changed:
+                return f", from step {step} {_named(later[i], changed)}"
+        return ""
 
 
 def _label(optimizer: OptimizerSettings, differing: set[str]) -> str:
     named = _named(optimizer, differing)
     return f"{optimizer.label} ({named})" if named else optimizer.label
-
-
-def _turn(before: OptimizerSettings, later: OptimizerSettings, step: int) -> str:
-    changed = {name for name, value in later.settings.items() if before.settings.get(name) != value}
-    return f", from step {step} {_named(later, changed)}" if changed else ""
 
 
 def _named(optimizer: OptimizerSettings, names: set[str]) -> str:

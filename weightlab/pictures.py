@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Scale = Literal["linear", "log"]
 SeriesKind = Literal["path", "curve", "bars", "family", "arrow"]
-ReferenceKind = Literal["line", "points", "marks", "dots"]
+ReferenceKind = Literal["line", "trace", "points", "marks", "dots"]
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,17 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Something that stands still: theory's line, a known minimum, a limit. `points` is (n, 2)."""
+    """Something that stands still: theory's line, a known minimum, a limit, what an earlier run did ("trace").
+
+    `points` is (n, 2).
+    """
 
     view: str
     kind: ReferenceKind
     name: str
     points: NDArray[np.float64]
     label: str = ""  # written beside the line on the stage
-    colour: int = 0  # of dots, which are examples of a class
+    colour: int = 0  # of dots, which are examples of a class, and of traces
 
 
 @dataclass(frozen=True, eq=False)

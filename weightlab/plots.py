@@ -206,6 +206,11 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
             )
             handles.setdefault(reference.name, handle)
             continue
+        if reference.kind == "trace":
+            colour = PALETTE[reference.colour % len(PALETTE)]
+            (handle,) = axes.plot(*reference.points.T, color=colour, lw=1.2, ls="--", alpha=0.8)
+            handles.setdefault(reference.name, handle)
+            continue
         marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
         (handle,) = axes.plot(
             *reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5
@@ -278,7 +283,7 @@ def _draw_series(
     table = picture.table[: last + 1]
     columns = [np.where(np.isfinite(table[:, c]), table[:, c], np.nan) for c in series.columns]
     if series.kind == "path":
-        (handle,) = axes.plot(columns[0], columns[1], "-", color=colour, lw=1.6, zorder=3)
+        (handle,) = axes.plot(columns[0], columns[1], "--" if series.dashed else "-", color=colour, lw=1.6, zorder=3)
         end = int(np.flatnonzero(np.isfinite(columns[0]))[-1])
         axes.plot(columns[0][end], columns[1][end], MARKERS[series.colour % 4], color=colour, ms=6, mec="w", zorder=4)
         axes.plot(columns[0][0], columns[1][0], "o", color="w", mec="k", ms=4, zorder=4)

@@ -265,9 +265,10 @@ class Training:
         for a step that this run has not reached and for bad settings.
         """
         step = whole_number("step", step, 0, self.steps_done, why="the run has not come further")
-        known = {name: value for at, name, value in self.changes if at == step}
         before = tuple(change for change in self.changes if change[0] < step)
-        later = tuple((step, name, value) for name, value in {**known, **settings}.items())
+        until = {**self.experiment.settings, **{name: value for _, name, value in before}}
+        wanted = {name: value for at, name, value in self.changes if at == step} | settings
+        later = tuple((step, name, value) for name, value in wanted.items() if until.get(name, self) != value)
         branched = Training(
             self.experiment.replace(changes=before + later), keep_checkpoints=self._checkpoints is not None
         )

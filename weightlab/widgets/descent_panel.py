@@ -34,6 +34,8 @@ from weightlab.widgets.panel import Panel
 from weightlab.widgets.settings_map import SECOND_SETTINGS, SettingsMap
 
 _START = ("start_x", "start_y")
+MOST_EARLIER = 3  # lines that stay on the picture
+Segments = tuple[tuple[int, tuple[OptimizerSettings, ...]], ...]  # from which step on, which settings
 LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
 MOMENTA = (*linear(0.0, 0.9, 46), *linear(0.905, 0.99, 18), 0.995, 0.999)
 _POSITIONS = {
@@ -93,6 +95,9 @@ class DescentPanel(Panel):
             raise ValueError("settings_map measures the loss as it is, got loss_scale as well; leave one out")
         self._map = SettingsMap(self._rules[-1]) if settings_map else None
         self._own_rates = own_rates
+        self._trunk: Segments = ()  # of the line that is shown, before its last branch
+        self._since = 0  # step from which on the controls' settings hold
+        self._earlier: list[Segments] = []  # lines that were shown before
         name = self._own.name if self._own else choose("landscape", landscape, LANDSCAPES)
         controls, defaults = self._build_controls(name, choose_landscape, arrows, loss_scale)
         for given in (*values, *(positions or {})):
@@ -177,6 +182,7 @@ class DescentPanel(Panel):
         experiment = self._experiment_for(values)
         record = descend(experiment)
         picture = self._draw(experiment, record, bool(values.get("arrows", False)))
+        self._tell()
         if self.experiment is None or experiment.landscape.name != self.experiment.landscape.name:
             self._respan_start(experiment.landscape)
         self.experiment, self.record = experiment, record
@@ -190,8 +196,45 @@ class DescentPanel(Panel):
         old = None if self.experiment is None else self.experiment.landscape
         if old is not None and old != land and (old.name != land.name or start == old.start):
             start = land.start
-        optimizers, steps = self._optimizers(values), int(values["steps"])
-        return DescentExperiment(land, optimizers, start, steps, loss_scale=values.get("loss_scale", 1.0))
+        (_, first), *changes = *self._trunk, (self._since, self._optimizers(values))
+        scale = values.get("loss_scale", 1.0)
+        return DescentExperiment(
+            land, first, start, int(values["steps"]), loss_scale=scale, changes=tuple(changes)
+        )
+
+    # ---- branches ------------------------------------------------------------------------------------------------
+
+    def _branch(self, step: int, values: dict[str, Any]) -> None:
+        assert self.experiment is not None
+        steps, before = self.experiment.steps, (self._trunk, self._since, self._earlier)
+        if not 1 <= step < steps:
+            raise ValueError(
+                f"a branch begins at a step from 1 to {steps - 1}, got {step}; go back to where it is to begin"
+            )
+        here: Segments = (*self._trunk, (self._since, self._optimizers(self.values)))
+        self._earlier = [*self._earlier, here][-MOST_EARLIER:]
+        self._trunk, self._since = tuple(segment for segment in here if segment[0] < step), step
+        try:
+            self._apply(values, None)
+        except (ValueError, TypeError):
+            self._trunk, self._since, self._earlier = before
+            raise
+        text = f"From step {step} on the controls set a new line; the dashed one is the run until now."
+        self.notice = {"kind": "info", "text": text}
+
+    def _join(self) -> None:
+        self._trunk, self._since, self._earlier = (), 0, []
+        self._apply(dict(self.values), None)
+
+    def _earlier_runs(self, experiment: DescentExperiment) -> list[tuple[DescentExperiment, DescentRecord]]:
+        runs = [experiment.replace(optimizers=first, changes=tuple(rest)) for (_, first), *rest in self._earlier]
+        return [(run, descend(run)) for run in runs if run != experiment]
+
+    def _may_measure(self) -> bool:
+        return not self._earlier
+
+    def _tell(self) -> None:
+        self.transport = {"live": False, "state": "idle", "branch": True, "branches": len(self._earlier)}
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         if "landscape" not in values:
@@ -216,12 +259,14 @@ class DescentPanel(Panel):
 
     def _draw(self, experiment: DescentExperiment, record: DescentRecord, arrows: bool) -> Picture:
         backdrop = self._backdrop(experiment.landscape)
-        picture = descent_picture(experiment, record, backdrop, self._right, arrows=arrows)
+        earlier = self._earlier_runs(experiment)
+        picture = descent_picture(experiment, record, backdrop, self._right, arrows=arrows, earlier=earlier)
         if self._map is None:
             return picture
         moved = tuple(replace(view, cell=(view.cell[0] + 1, *view.cell[1:])) for view in picture.views)
-        plane = self._map.view(experiment, (0, 0, 1, 2))
-        last = experiment.optimizers[-1]
+        now = experiment.optimizers_at(experiment.steps)
+        plane = self._map.view(experiment.replace(optimizers=now, changes=()), (0, 0, 1, 2))
+        last = now[-1]
         return replace(
             picture,
             views=(plane, *moved),
@@ -278,6 +323,8 @@ class DescentPanel(Panel):
         """Whether only numbers change with this control: no titles, names, or maps that are measured."""
         if self.experiment is None or not all(isinstance(one.rule, str) for one in self.experiment.optimizers):
             return False
+        if self._earlier:
+            return False  # the names and the earlier lines change too
         land = self.experiment.landscape
         if self._map is not None and not self._map.shows_rates(land) and name in {*_START, "steps"}:
             return False

@@ -6,8 +6,9 @@ Drawn for a whole fan at once, so that what a drag shows is what the run itself 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,10 +33,15 @@ def descent_picture(
     right: tuple[str, str],
     *,
     arrows: bool = False,
+    earlier: Sequence[tuple[DescentExperiment, DescentRecord]] = (),
 ) -> Picture:
-    """The picture of a record: paths over the landscape, and two of SIDE_VIEWS beside it."""
+    """The picture of a record: paths over the landscape, and two of SIDE_VIEWS beside it.
+
+    earlier: runs of the same rules and steps that this one branched off, dashed.
+    """
     land = experiment.landscape
-    views, table = fan_tables(fan_of_one(experiment, record), backdrop, right, arrows=arrows)
+    trunks = [fan_of_one(*one) for one in earlier]
+    views, table = fan_tables(fan_of_one(experiment, record), backdrop, right, arrows=arrows, trunks=trunks)
     minima = np.array(land.minima, dtype=np.float64).reshape(-1, 2)
     references = (Reference("plane", "points", "minimum", minima),) if len(minima) else ()
     return Picture(
@@ -50,7 +56,12 @@ def descent_picture(
 
 
 def fan_tables(
-    fan: DescentFan, backdrop: Backdrop | Bowl, right: tuple[str, str], *, arrows: bool = False
+    fan: DescentFan,
+    backdrop: Backdrop | Bowl,
+    right: tuple[str, str],
+    *,
+    arrows: bool = False,
+    trunks: Sequence[DescentFan] = (),
 ) -> tuple[tuple[View, ...], TableBuilder]:
     """The views and, position by position, the tables of a fan; titles and names are those of its first position."""
     land = fan.experiments[0].landscape
@@ -65,13 +76,43 @@ def fan_tables(
         pad=("start_x", "start_y"),
     )
     views = [plane]
-    for i, label in enumerate(fan.labels):
-        table.add("plane", "path", label, fan.weights[:, i].numpy(), colour=i)
+    runs = (*trunks, fan)  # the newest last, on top
+    for run, i, label, style in _lines(runs):
+        table.add("plane", "path", label, run.weights[:, i].numpy(), **style)
     for place, name in enumerate(right):
-        views.append(_SIDE[name](table, fan, (1, place, 1, 1)))
+        views.append(_SIDE[name](table, runs, (1, place, 1, 1)))
     if arrows:
         _add_arrows(table, fan)
     return tuple(views), table
+
+
+class _Line(NamedTuple):
+    """One learner of one run, as it is drawn."""
+
+    run: DescentFan
+    learner: int
+    name: str
+    style: dict[str, Any]
+
+
+def _lines(runs: Sequence[DescentFan]) -> Iterator[_Line]:
+    """All learners of all runs, of which all but the last are earlier ones; what did not change is drawn once."""
+    later = [[_history(run.experiments[0], i) for i in range(len(run.labels))] for run in runs]
+    for back, run in reversed(list(enumerate(reversed(runs)))):
+        here = later.pop(0)
+        for i, name in enumerate(run.labels):
+            if any(here[i] == histories[i] for histories in later):
+                continue
+            yield _Line(run, i, name, {"colour": i + back * len(run.labels), "dashed": back > 0})
+
+
+def _history(experiment: DescentExperiment, learner: int) -> list[tuple[int, OptimizerSettings]]:
+    """From which step on this learner had which settings."""
+    turns = [(0, experiment.optimizers[learner])]
+    for step, optimizers in experiment.changes:
+        if optimizers[learner] != turns[-1][1]:
+            turns.append((step, optimizers[learner]))
+    return turns
 
 
 def _title(land: Landscape) -> str:
@@ -92,23 +133,23 @@ def loss_heights(fan: DescentFan) -> Tensor:
     return fan.losses - lowest * torch.tensor([one.loss_scale for one in fan.experiments], dtype=torch.float64)
 
 
-def _loss_view(table: TableBuilder, fan: DescentFan, cell: Any) -> View:
-    shown = loss_heights(fan)
-    for i, name in enumerate(fan.labels):
-        table.add("loss", "curve", name, shown[:, i].numpy(), colour=i)
-    positive = bool((torch.nan_to_num(shown, nan=1.0) >= 0).all())
-    label, _ = _height(fan.experiments[0])
+def _loss_view(table: TableBuilder, runs: Sequence[DescentFan], cell: Any) -> View:
+    for run, i, name, style in _lines(runs):
+        table.add("loss", "curve", name, loss_heights(run)[:, i].numpy(), **style)
+    positive = all(bool((torch.nan_to_num(loss_heights(run), nan=1.0) >= 0).all()) for run in runs)
+    label, _ = _height(runs[-1].experiments[0])
     return View("loss", "Loss", Axis("step"), Axis(label, "log" if positive else "linear"), cell)
 
 
-def _gradient_view(table: TableBuilder, fan: DescentFan, cell: Any) -> View:
-    lengths = torch.linalg.vector_norm(fan.gradients, dim=-1)
-    for i, name in enumerate(fan.labels):
-        table.add("gradient", "curve", name, lengths[:, i].numpy(), colour=i)
+def _gradient_view(table: TableBuilder, runs: Sequence[DescentFan], cell: Any) -> View:
+    for run, i, name, style in _lines(runs):
+        lengths = torch.linalg.vector_norm(run.gradients[:, i], dim=-1)
+        table.add("gradient", "curve", name, lengths.numpy(), **style)
     return View("gradient", "Gradient magnitude", Axis("step"), Axis("|g|", "log"), cell)
 
 
-def _directions_view(table: TableBuilder, fan: DescentFan, cell: Any) -> View:
+def _directions_view(table: TableBuilder, runs: Sequence[DescentFan], cell: Any) -> View:
+    fan = runs[-1]  # one run has two directions already
     land = fan.experiments[0].landscape
     parts = loss_by_direction(fan.weights[:, 0], land)
     for k, value in enumerate(land.eigenvalues or ()):
@@ -116,15 +157,15 @@ def _directions_view(table: TableBuilder, fan: DescentFan, cell: Any) -> View:
     return View("directions", f"Loss by direction ({fan.labels[0]})", Axis("step"), Axis("½·λ·c²", "log"), cell)
 
 
-def _phase_view(table: TableBuilder, fan: DescentFan, cell: Any) -> View:
+def _phase_view(table: TableBuilder, runs: Sequence[DescentFan], cell: Any) -> View:
     """Position against velocity along the flattest direction of a quadratic, else along w₁."""
-    land = fan.experiments[0].landscape
+    land = runs[-1].experiments[0].landscape
     axis = torch.tensor([1.0, 0.0], dtype=torch.float64) if land.eigenvectors is None else land.eigenvectors[:, 0]
     target = torch.tensor(land.minima[0] if len(land.minima) else (0.0, 0.0), dtype=torch.float64)
-    for i, name in enumerate(fan.labels):
-        place = (fan.weights[:, i] - target) @ axis
+    for run, i, name, style in _lines(runs):
+        place = (run.weights[:, i] - target) @ axis
         velocity = torch.cat([torch.zeros_like(place[:1]), place.diff(dim=0)])
-        table.add("phase", "path", name, torch.stack([place, velocity], dim=-1).numpy(), colour=i)
+        table.add("phase", "path", name, torch.stack([place, velocity], dim=-1).numpy(), **style)
     return View("phase", "Phase portrait", Axis("position, flattest direction"), Axis("change per step"), cell)
 
 
@@ -145,6 +186,15 @@ def _gradient_share(settings: OptimizerSettings) -> float | None:
     return {"averaged_momentum": 1 - momentum, "nesterov": 1 + momentum}.get(str(settings.rule), 1.0)
 
 
+def _shares(experiment: DescentExperiment, learner: int) -> Tensor:
+    """`_gradient_share` at every step and after the last one, (steps + 1,)."""
+    shares = torch.empty(experiment.steps + 1, dtype=torch.float64)
+    for since, optimizers in ((0, experiment.optimizers), *experiment.changes):
+        split = _gradient_share(optimizers[learner])
+        shares[since:] = 1.0 if split is None else split
+    return shares
+
+
 def _add_arrows(table: TableBuilder, fan: DescentFan) -> None:
     """For the last rule drawn: its gradient's part of the step, what was carried over, and the step they add up to."""
     i = len(fan.labels) - 1
@@ -153,7 +203,7 @@ def _add_arrows(table: TableBuilder, fan: DescentFan) -> None:
     steps = torch.cat([weights.diff(dim=0), torch.full_like(weights[:1], torch.nan)])
     rates = torch.cat([rates, rates[-1:]])
     splits = [_gradient_share(settings) for settings in chosen]
-    share = torch.tensor([1.0 if split is None else split for split in splits], dtype=torch.float64)
+    share = torch.stack([_shares(experiment, i) for experiment in fan.experiments], dim=-1)
     from_gradient = -(rates * share)[..., None] * fan.gradients[:, i]
     arrows = [("gradient step −ηg", from_gradient, 3), ("step", steps, 5)]
     if splits[0] is not None and "momentum" in chosen[0].settings:
@@ -192,12 +242,21 @@ def stable_limit(settings: OptimizerSettings, largest: float) -> float | None:
     return float(theory.learning_rate_limit(settings.rule, settings.settings.get("momentum", 0.0), largest))
 
 
+def _since_the_last_change(experiment: DescentExperiment, record: DescentRecord) -> DescentRecord:
+    since = max((step for step, _ in experiment.changes if step <= record.steps), default=0)
+    if since == 0:
+        return record
+    rows = ("weights", "losses", "gradients", "gradient_points", "learning_rates")
+    return replace(record, **{name: getattr(record, name)[since:] for name in rows})
+
+
 def descent_reading(experiment: DescentExperiment, record: DescentRecord) -> list[Row]:
     """Theory beside measurement, one line a rule where theory covers it, and how the runs ended, in words."""
     land = experiment.landscape
-    rates = measured_rate(record, land.minima[0]) if land.minima else torch.full((len(record.labels),), math.nan)
+    last = _since_the_last_change(experiment, record)
+    rates = measured_rate(last, land.minima[0]) if land.minima else torch.full((len(record.labels),), math.nan)
     rows: list[Row] = []
-    for i, (settings, name) in enumerate(zip(experiment.optimizers, record.labels, strict=True)):
+    for i, (settings, name) in enumerate(zip(experiment.optimizers_at(record.steps), record.labels, strict=True)):
         if land.eigenvalues is None or land.gradient_noise > 0:
             break
         low, high = (experiment.loss_scale * value for value in land.eigenvalues)

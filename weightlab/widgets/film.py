@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from weightlab.initializers import fans
 from weightlab.pictures import Axis, Picture, Raster, Reference, Series, View
+from weightlab.records import TrainingRecord
 from weightlab.signal_theory import activation_sizes
 from weightlab.training import Training
 
 WIDTHS: tuple[float, ...] = (1.0, 1.0)
 REGION_CELLS = 48  # a side: 4.6 kB, sent a few times a second
 EXAMPLES_DRAWN = 120  # of each class
+TRACED = 400  # points of an earlier run's curve
 
 
 def predicted_activations(training: Training) -> np.ndarray | None:
@@ -40,8 +43,9 @@ class Film:
     far the kept weights have moved. The first row is measured on a network of the same seed that is thrown away.
     """
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: Training, earlier: Sequence[tuple[int, TrainingRecord]] = ()) -> None:
         self._training = training
+        self._earlier = earlier  # runs that this one branched off, and at which step
         self.layers = training.layers
         self._theory = predicted_activations(training)
         self._origin = training.record().weight_paths[0].numpy().astype(np.float32)
@@ -129,13 +133,29 @@ class Film:
             table,
             steps,
             series,
-            (*marks, *self._examples()),
+            (*marks, *self._traces(), *self._examples()),
             (self.regions(),) if self.has_regions else (),
             widths=widths,
             summary=self.summary(),
             last_step=last_step,
             groups=self.layers,
         )
+
+    def _traces(self) -> list[Reference]:
+        """The losses of the runs that this one branched off."""
+        traces = []
+        for back, (step, record) in enumerate(reversed(self._earlier)):
+            places = np.unique(np.linspace(0, max(0, len(record.losses) - 1), TRACED).round().astype(int))
+            losses = np.stack([places, record.losses.numpy()[places]], 1) if len(record.losses) else np.empty((0, 2))
+            checks = np.stack([record.validation_steps.numpy(), record.validation_losses.numpy()], 1)
+            colour = 2 + 2 * back
+            named = (("training loss", losses, colour), ("validation loss", checks, colour + 1))
+            traces += [
+                Reference("loss", "trace", f"{name} without the branch at {step}", points, colour=colour)
+                for name, points, colour in named
+                if len(points) > 1
+            ]
+        return traces
 
     @property
     def has_regions(self) -> bool:

@@ -109,6 +109,17 @@ class Panel(Stage):
         """Start, Stop and the like, for panels that train."""
         raise ValueError(f"this panel has no command {name!r}")
 
+    def _branch(self, step: int, values: dict[str, Any]) -> None:
+        """From this step on the settings are these, and may change; what was shown until now stays on the picture."""
+        raise ValueError("this panel's runs do not branch; change a setting and run it again")
+
+    def _join(self) -> None:
+        """Forget earlier lines, and that this one branched off them."""
+
+    def _may_measure(self) -> bool:
+        """Whether the questions are about what is now shown: not about a run whose settings changed midway."""
+        return True
+
     # ---- for cells and tests -------------------------------------------------------------------------------------
 
     def set(self, **values: Any) -> Any:
@@ -126,6 +137,22 @@ class Panel(Stage):
         with self._lock:
             self._asked[number - 1].predict(answer)
             self._measure_questions()
+
+    def branch(self, step: int, **values: Any) -> Any:
+        """Go back to `step` and go on from there with other settings, as "Branch here" does; returns the new record.
+
+        Raises ValueError where the run shown has no such step, or for bad settings; nothing changes then.
+        """
+        with self._lock:
+            for name in values:
+                choose("setting", name, self._controls)
+            self._branch(step, self._checked({**self.values, **values}))
+            return self.record
+
+    def join(self) -> None:
+        """Back to a single line, with the settings as they are now from its start."""
+        with self._lock:
+            self._join()
 
     @property
     def predictions(self) -> list[AskedQuestion]:
@@ -156,7 +183,7 @@ class Panel(Stage):
     # ---- the wire ------------------------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: Mail, _buffers: Any) -> None:
-        if content.get("type") in {"hello", "set", "command", "predict", "fan", "reveal"}:
+        if content.get("type") in {"hello", "set", "command", "branch", "join", "predict", "fan", "reveal"}:
             self._worker.post(content)
 
     def _handle(self, mail: Mail) -> None:
@@ -167,6 +194,10 @@ class Panel(Stage):
                 self._apply(self._checked({**self.values, **mail["values"]}), seq)
             elif kind == "command":
                 self._command(mail["name"])
+            elif kind == "branch":
+                self._branch(int(mail["step"]), dict(self.values))
+            elif kind == "join":
+                self._join()
             elif kind == "predict":
                 self._predicted(int(mail["id"]), mail["value"])
             elif kind == "reveal":
@@ -211,7 +242,8 @@ class Panel(Stage):
 
     def _measure_questions(self) -> None:
         for asked in self._asked:
-            if asked.prediction is not None and asked.measured is None and self.record is not None:
+            waits = asked.prediction is not None and asked.measured is None
+            if waits and self.record is not None and self._may_measure():
                 asked.measured = asked.question.measure(self)
         self.questions = [asked.spec(i) for i, asked in enumerate(self._asked)]
 

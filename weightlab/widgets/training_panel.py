@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
+from weightlab.records import TrainingRecord
 from weightlab.training import Training
 from weightlab.validate import choose
 from weightlab.widgets.controls import Choice, Question
@@ -27,6 +28,7 @@ from weightlab.widgets.training_settings import (
 
 MESSAGES_PER_SECOND = 30
 READINGS_PER_SECOND = 4  # also pictures of the decision regions
+MOST_EARLIER = 2  # runs whose losses stay on the picture
 BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
 
 
@@ -65,6 +67,7 @@ class TrainingPanel(Panel):
         self._steps, self._seed, self._device, self._validate_every = steps, seed, device, validate_every
         self._datasets: dict[tuple[str, float], Dataset] = {}
         self._training: Training | None = None
+        self._earlier: list[tuple[int, TrainingRecord]] = []
         self._state = "idle"
         self._next_message = self._next_reading = self._last = self._debt = 0.0
         for menu in ("rule", "model", "schedule", "dataset"):
@@ -118,16 +121,49 @@ class TrainingPanel(Panel):
         self._begin(experiment, values, seq)
 
     def _begin(self, experiment: TrainingExperiment, values: dict[str, Any], seq: int | None) -> None:
-        training = Training(experiment)
         interrupted = self._state in {"running", "paused"} and values != self.values
-        self._training, self.experiment, self.record = training, experiment, None
-        self._film = Film(training)
-        self._state, self._debt = "idle", 0.0
-        self._run += 1
+        self._take(Training(experiment, keep_checkpoints=True), [])
+        self._state, self.record = "idle", None
         notice = (
             {"kind": "info", "text": "This setting needs new weights: the run starts again."} if interrupted else None
         )
         self._publish(values, self._film.picture(self._steps), self._rows(), seq, notice)
+        self._tell()
+
+    def _take(self, training: Training, earlier: list[tuple[int, TrainingRecord]]) -> None:
+        self._training, self.experiment, self._earlier = training, training.experiment, earlier
+        self._film = Film(training, earlier)
+        self._debt = 0.0
+        self._run += 1
+
+    def _branch(self, step: int, values: dict[str, Any]) -> None:
+        assert self._training is not None
+        trunk = self._training
+        last = min(trunk.steps_done, trunk.experiment.steps - 1)
+        if not 1 <= step <= last:
+            raise ValueError(
+                f"a branch begins at an update from 1 to {last}, got {step}; go back to where it is to begin"
+                if last else "a branch needs a run to begin from; press Start first"
+            )  # fmt: skip
+        new = sorted(name for name in values if name not in LIVE and values[name] != self.values.get(name))
+        if new:
+            free = ", ".join(LIVE)
+            raise ValueError(f"a branch keeps its network and data, got another {new[0]}; it can change {free}")
+        branch = trunk.branch(step, **run_settings(self._everything(values), self._own))
+        self._take(branch, [*self._earlier, (step, trunk.record())][-MOST_EARLIER:])
+        self._film.take()
+        self._state, self.record = "paused", branch.record()
+        text = f"Back at update {step} with all that led there: change a setting, continue. Dashed: the run until now."
+        notice = {"kind": "info", "text": text}
+        self._publish(values, self._film.picture(self._steps), self._rows(), None, notice)
+        self._tell()
+
+    def _join(self) -> None:
+        """The branch stays, the lines of the runs before it go."""
+        assert self._training is not None
+        self._take(self._training, [])
+        self._film.take()
+        self._publish(self.values, self._film.picture(self._steps), self._rows(), None)
         self._tell()
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
@@ -263,7 +299,8 @@ class TrainingPanel(Panel):
     def _tell(self) -> None:
         assert self._training is not None
         text = {"idle": "ready", "running": "training", "paused": "paused"}.get(self._state, self._state)
-        self.transport = {"live": True, "state": self._state, "text": text}
+        branches = {"branch": self._state != "idle", "branches": len(self._earlier)}
+        self.transport = {"live": True, "state": self._state, "text": text} | branches
 
     def _rows(self) -> list[Row]:
         assert self._training is not None

@@ -157,7 +157,7 @@ function legendSwatch(item, theme, groups) {
   const stroke = theme.palette[colour % theme.palette.length];
   add("path", { d: "M1 7H29", stroke, "stroke-width": 2.2, "stroke-dasharray": item.dash.join(" ") });
   if (item.arrow) add("path", { d: "M22 2L30 7L22 12Z", fill: stroke });
-  else {
+  else if (!item.bare) {
     const shapes = ["M10 7a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", "M10.5 2.5h9v9h-9Z", "M15 1L21 12H9Z", "M15 1L21 7L15 13L9 7Z"];
     add("path", { d: shapes[colour % 4], fill: stroke });
   }
@@ -178,7 +178,8 @@ function buildLegend(picture, theme) {
     }
   }
   for (const reference of picture.references) {
-    add(reference.name, reference.kind === "dots" ? { colour: reference.colour, dash: [0, 40] } : { cross: reference.kind });
+    const { kind, colour } = reference;
+    add(reference.name, kind === "dots" ? { colour, dash: [0, 40] } : kind === "trace" ? { colour, dash: [5, 4], bare: true } : { cross: kind });
   }
   if (layered && picture.groups.length) {
     const last = picture.groups.length - 1;

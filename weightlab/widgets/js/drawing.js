@@ -165,12 +165,14 @@ function drawReferences(ctx, plot, theme) {
   const half = Math.max(2, Math.min(10, Math.abs(plot.x.at(1) - plot.x.at(0)) * 0.42));
   let labelled = 0;
   for (const reference of plot.references.filter((r) => r.kind !== "dots")) {
-    ctx.setLineDash(reference.kind === "line" ? [5, 4] : []);
+    const line = reference.kind === "line" || reference.kind === "trace";
+    ctx.setLineDash(line ? [5, 4] : []);
+    ctx.strokeStyle = reference.kind === "trace" ? theme.palette[reference.colour % theme.palette.length] : theme.ink;
     ctx.beginPath();
     reference.xs.forEach((xv, i) => {
       const px = plot.x.at(xv);
       const py = plot.y.at(reference.ys[i]);
-      if (reference.kind === "line") { if (i) ctx.lineTo(px, py); else ctx.moveTo(px, py); }
+      if (line) { if (i) ctx.lineTo(px, py); else ctx.moveTo(px, py); }
       else if (reference.kind === "marks") { ctx.moveTo(px - half, py); ctx.lineTo(px + half, py); }
       else { ctx.moveTo(px - 5, py); ctx.lineTo(px + 5, py); ctx.moveTo(px, py - 5); ctx.lineTo(px, py + 5); }
     });
@@ -248,7 +250,7 @@ function drawPath(ctx, plot, series, table, place, theme) {
   const point = (row) => [plot.x.at(table.at(row, cx)), plot.y.at(table.at(row, cy))];
   ctx.strokeStyle = colour;
   ctx.lineJoin = "round";
-  ctx.setLineDash([]);
+  ctx.setLineDash(series.dashed ? [6, 4] : []);
   if (place < table.rows - 1) {
     ctx.globalAlpha = 0.28;
     ctx.lineWidth = 1.2;
@@ -268,6 +270,7 @@ function drawPath(ctx, plot, series, table, place, theme) {
     ctx.stroke();
   }
   ctx.globalAlpha = 1;
+  ctx.setLineDash([]);
   const end = Number.isFinite(table.at(place, cx)) ? place : lastFiniteRow(table, place, cx);
   const [x0, y0] = point(0);
   drawMarker(ctx, "circle", x0, y0, 3.5, theme.paper, theme.ink);

@@ -286,6 +286,11 @@ class StageView {
 
   command(name) { this.send({ type: "command", name }); }
 
+  branch() {
+    this.playing = false;
+    this.send({ type: "branch", step: Math.round(this.table.step(this.place)) });
+  }
+
   togglePlay() {
     const end = this.table.rows - 1;
     if (!this.playing && this.place >= end - 1e-6) this.place = 0;

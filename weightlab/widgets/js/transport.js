@@ -39,6 +39,10 @@ function showTransport(stage) {
   const replay = make("span", { class: "wl-replay" }, stage.playButton,
     button("❙◀", "back", () => stage.nudge(-1), { title: "One step back" }), button("▶❙", "forward", () => stage.nudge(1), { title: "One step forward" }),
     stage.scrub, stage.stepText, speed);
+  if (state.branch) {
+    replay.append(button("⑂ Branch here", "branch", () => stage.branch(), { title: "From the step shown on, go on with other settings" }));
+    if (state.branches) replay.append(button("One line again", "join", () => stage.send({ type: "join" }), { title: "Forget the earlier lines" }));
+  }
   nodes.push(replay);
   stage.replay = replay;
   const focused = stage.transport.contains(document.activeElement) ? document.activeElement.dataset.action : null;
