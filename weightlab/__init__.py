@@ -7,6 +7,7 @@ in this list only (tests/test_structure.py reads the list and the imports). Impo
 
 Layer 0, needs torch and numpy only
     validate          clear refusals of bad input: value, allowed range, remedy
+    state_words       how a state text is spelled: words, numbers and parts that a link carries as they are
     pictures          what is to be seen, as data: views, series, reference lines
     records           DescentRecord, TrainingRecord, SignalRecord: what a run leaves
     own_function      a learner's own function of two weights, checked and batched
@@ -35,6 +36,8 @@ Layer 1
 
 Layer 2
     experiments       DescentExperiment, TrainingExperiment: everything that decides a run
+    state_parts       landscape, rules, model and data as parts of a state text, and back
+    state_text        experiments and panels as short texts to share, and back
     verdicts          how a descent ended, in words
     environment       what the labs run on: versions, devices, threads, widget packages
     steppers          a network's weights as one flat vector that an update rule moves
@@ -87,6 +90,7 @@ Layer 3
 
 Layer 4
     widgets           the animated stage, controls, the live worker and one panel per instrument
+    site              all labs as a static site, their panels as replays
 """
 
 __version__ = "0.1.0"

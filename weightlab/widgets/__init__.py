@@ -9,7 +9,11 @@ Shared
     live               one worker a panel: callbacks only post, the newest settings win
     stage              the animated canvas
     fan                the pictures at every position of a slider, as they go to the page
+    packed             numbers rounded and packed for a page that has no kernel
+    replay             a panel as one HTML file that needs neither a kernel nor a network
+    take_home          settings as a text, the PyTorch program, the page: what a learner takes along
     panel              controls, one experiment, one picture, the reading beside it, predictions
+    descent_settings   what of a toy experiment the controls of a descent panel say
     descent_picture    what a descent panel shows, for one run or for a whole fan
     settings_map       the (learning rate, momentum) plane as a view
     film               the steps of a training run that the stage has
@@ -32,4 +36,7 @@ One instrument each
     surface_panel      the loss of a real network on a plane, with the run's path
     sharpness_panel    sharpness rising to its limit while a network trains
     ensemble_panel     many networks trained at once: learning rates, or activation and initialization
+
+A notebook as a page
+    replay_outputs     the replays that stand for a notebook's panels
 """

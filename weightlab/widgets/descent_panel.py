@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weightlab import theory
 from weightlab.descent import descend
-from weightlab.experiments import DescentExperiment
+from weightlab.experiments import MAX_DESCENT_STEPS, DescentExperiment
 from weightlab.fans import DescentFan, descend_all
 from weightlab.landscapes import LANDSCAPES, Landscape, landscape
 from weightlab.pictures import Backdrop, Bowl, Picture
 from weightlab.plots import contour_backdrop
+from weightlab.programs import program_of
 from weightlab.records import DescentRecord
+from weightlab.state_text import from_text, to_text
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.validate import choose
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, linear, logarithmic
@@ -29,11 +30,12 @@ from weightlab.widgets.descent_picture import (
     fan_tables,
     loss_heights,
 )
+from weightlab.widgets.descent_settings import START, control_values, peculiar_rules, rule_name, shares_momentum
 from weightlab.widgets.fan import MOST_NUMBERS, Fan, Words
 from weightlab.widgets.panel import Panel
 from weightlab.widgets.settings_map import SECOND_SETTINGS, SettingsMap
+from weightlab.widgets.take_home import is_panel_text
 
-_START = ("start_x", "start_y")
 MOST_EARLIER = 3  # lines that stay on the picture
 Segments = tuple[tuple[int, tuple[OptimizerSettings, ...]], ...]  # from which step on, which settings
 LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
@@ -98,6 +100,8 @@ class DescentPanel(Panel):
         self._trunk: Segments = ()  # of the line that is shown, before its last branch
         self._since = 0  # step from which on the controls' settings hold
         self._earlier: list[Segments] = []  # lines that were shown before
+        self._fixed: dict[str, Any] = {}  # what an experiment from a text has that no control sets
+        self._peculiar: dict[str, OptimizerSettings] = {}  # rules of it with settings that no control sets
         name = self._own.name if self._own else choose("landscape", landscape, LANDSCAPES)
         controls, defaults = self._build_controls(name, choose_landscape, arrows, loss_scale)
         for given in (*values, *(positions or {})):
@@ -171,22 +175,24 @@ class DescentPanel(Panel):
                 settings["momentum"] = values["momentum"]
             if self._map is not None and rule == self._map.rule:
                 settings[self._map.setting] = values[self._map.setting]
-            own = self._own_rules.get(rule)
+            own = self._own_rules.get(rule, self._peculiar.get(rule))
             chosen.append(own.replace(**settings) if own else optimizer(rule, **settings))
         return tuple(chosen)
 
     def _takes_momentum(self, rule: str) -> bool:
-        return rule not in self._own_rules and _shares_momentum(rule)
+        return rule not in self._own_rules and shares_momentum(rule)
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        experiment = self._experiment_for(values)
+        self._put(self._experiment_for(values), values, seq)
+
+    def _put(self, experiment: DescentExperiment, values: dict[str, Any], seq: int | None) -> None:
         record = descend(experiment)
         picture = self._draw(experiment, record, bool(values.get("arrows", False)))
         self._tell()
         if self.experiment is None or experiment.landscape.name != self.experiment.landscape.name:
             self._respan_start(experiment.landscape)
         self.experiment, self.record = experiment, record
-        values = {**values, **dict(zip(_START, experiment.start or (), strict=True))}
+        values = {**values, **dict(zip(START, experiment.start or (), strict=True))}
         self._publish(values, picture, descent_reading(experiment, record), seq)
 
     def _experiment_for(self, values: Mapping[str, Any]) -> DescentExperiment:
@@ -196,11 +202,78 @@ class DescentPanel(Panel):
         old = None if self.experiment is None else self.experiment.landscape
         if old is not None and old != land and (old.name != land.name or start == old.start):
             start = land.start
+        return self._experiment_from(land, start, values)
+
+    def _experiment_from(
+        self, land: Landscape, start: tuple[float, float] | None, values: Mapping[str, Any]
+    ) -> DescentExperiment:
         (_, first), *changes = *self._trunk, (self._since, self._optimizers(values))
-        scale = values.get("loss_scale", 1.0)
+        scale, steps = values.get("loss_scale", 1.0), int(values["steps"])
         return DescentExperiment(
-            land, first, start, int(values["steps"]), loss_scale=scale, changes=tuple(changes)
+            land, first, start, steps, loss_scale=scale, changes=tuple(changes), **self._fixed
         )
+
+    # ---- as a text -----------------------------------------------------------------------------------------------
+
+    @property
+    def text(self) -> str:
+        assert self.experiment is not None
+        return to_text(self.experiment)
+
+    @property
+    def program(self) -> str:
+        assert self.experiment is not None
+        return program_of(self.experiment)
+
+    def load(self, text: str, own: Sequence[object] = ()) -> Any:
+        if is_panel_text(text):
+            return super().load(text)
+        classes = [one for one in self._own_rules.values() if not isinstance(one.rule, str)]
+        experiment = from_text(text, (*([] if self._own is None else [self._own]), *classes, *own))
+        if not isinstance(experiment, DescentExperiment):
+            raise ValueError("the text is of a network in training; TrainingPanel.from_text(text) shows it")
+        with self._lock:
+            before = (self._trunk, self._since, self._earlier, self._fixed, self._peculiar)
+            try:
+                self._load(experiment)
+            except (ValueError, TypeError):
+                self._trunk, self._since, self._earlier, self._fixed, self._peculiar = before
+                raise
+            return self.record
+
+    def _load(self, experiment: DescentExperiment) -> None:
+        rules = tuple(rule_name(one) for one in experiment.optimizers)
+        land, named = experiment.landscape, ", ".join(one.label for one in experiment.optimizers)
+        remedy = "DescentPanel.from_text(text) makes a panel that shows it"
+        if rules != self._rules:
+            raise ValueError(f"the text is of {named}, this panel shows {', '.join(self._rules)}; {remedy}")
+        *trunk, (since, last) = (0, experiment.optimizers), *experiment.changes
+        self._trunk, self._since, self._earlier = tuple(trunk), since, []
+        self._fixed = {"seed": experiment.seed, "schedule": experiment.schedule}
+        self._peculiar = peculiar_rules(last)
+        values = {**self.values, **control_values(experiment, last, self.values)}
+        found = self._experiment_from(self._landscape_for(values), experiment.start, values)
+        if found != experiment or land != found.landscape:
+            raise ValueError(f"this panel has no control for all that the text says ({land.name}, {named}); {remedy}")
+        self._put(experiment, values, None)
+
+    @classmethod
+    def from_text(cls, text: str, own: Sequence[object] = (), **options: Any) -> DescentPanel:
+        """A panel that shows a text's experiment; `own` and errors as in `load`, `options` as in the constructor."""
+        experiment = from_text(text, own)
+        if not isinstance(experiment, DescentExperiment):
+            raise ValueError("the text is of a network in training; TrainingPanel.from_text(text) shows it")
+        last = experiment.optimizers_at(MAX_DESCENT_STEPS)
+        land = experiment.landscape
+        rules = [one.rule if isinstance(one.rule, str) else one for one in last]
+        if len(set(map(rule_name, last))) < len(last):
+            raise ValueError(f"a panel shows each rule once, the text has {', '.join(one.label for one in last)}")
+        rates = {one.settings.get("learning_rate") for one in last}
+        scale = None if experiment.loss_scale == 1 else experiment.loss_scale
+        shown = land.name if land.name in LANDSCAPES and land.source is None else land
+        panel = cls(shown, rules, **{"own_rates": len(rates) > 1, "loss_scale": scale} | options)
+        panel.load(text, own)
+        return panel
 
     # ---- branches ------------------------------------------------------------------------------------------------
 
@@ -302,7 +375,7 @@ class DescentPanel(Panel):
             name, values, tuple(positions[place] for place in places), tables[places],
             np.arange(fan.steps + 1, dtype=np.float32), (fan.steps + 1,) * len(places),
             lambda place: _words(experiments[places[place]], fan.record(places[place])), bowls,
-            tuple(dict(zip(_START, experiments[place].start or (), strict=True)) for place in places),
+            tuple(dict(zip(START, experiments[place].start or (), strict=True)) for place in places),
         )  # fmt: skip
 
     def _fan_of_steps(self, control: Slider, values: Mapping[str, Any]) -> Fan:
@@ -323,10 +396,10 @@ class DescentPanel(Panel):
         """Whether only numbers change with this control: no titles, names, or maps that are measured."""
         if self.experiment is None or not all(isinstance(one.rule, str) for one in self.experiment.optimizers):
             return False
-        if self._earlier:
-            return False  # the names and the earlier lines change too
+        if self._earlier or self.experiment.changes or self.experiment.schedule.needs_losses:
+            return False  # names and earlier lines change too, or the runs cannot go in one pass
         land = self.experiment.landscape
-        if self._map is not None and not self._map.shows_rates(land) and name in {*_START, "steps"}:
+        if self._map is not None and not self._map.shows_rates(land) and name in {*START, "steps"}:
             return False
         if name == "steps":
             return not self.values.get("arrows")  # the last step of a shorter run has no arrow yet
@@ -356,11 +429,6 @@ class DescentPanel(Panel):
 
 def _words(experiment: DescentExperiment, record: DescentRecord) -> Words:
     return descent_reading(experiment, record), descent_summary(experiment, record)
-
-
-def _shares_momentum(rule: str) -> bool:
-    """Whether the momentum control is this rule's; RMSprop's own stays off, as in torch.optim."""
-    return "momentum" in UPDATE_RULES[rule].defaults and rule in theory.RECURRENCES
 
 
 def _repositioned(control: Control, positions: Mapping[str, Sequence[float]]) -> Control:

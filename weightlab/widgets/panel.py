@@ -15,9 +15,10 @@ from weightlab.validate import choose
 from weightlab.widgets.controls import AskedQuestion, Choice, Control, Question, Slider, Toggle
 from weightlab.widgets.fan import Fan, GatheredFan, no_fan
 from weightlab.widgets.live import Mail, Worker
-from weightlab.widgets.stage import Stage
+from weightlab.widgets.take_home import TakeHome
 
 Row = dict[str, str]
+_MAIL = {"hello", "set", "command", "branch", "join", "load", "home", "page", "predict", "fan", "reveal"}
 
 
 def row(label: str, theory: str, measured: str) -> Row:
@@ -37,7 +38,7 @@ def _cell_and_execution() -> tuple[str | None, str | None]:
     return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
 
 
-class Panel(Stage):
+class Panel(TakeHome):
     """A picture with controls in a notebook.
 
     Subclasses say what the controls are and implement `_prepare` (validate) and `_apply` (compute and show). Widget
@@ -67,6 +68,7 @@ class Panel(Stage):
         self.on_msg(self._receive)
         try:
             with self.hold_sync():
+                self.home = True
                 self.controls = [control.spec() for control in controls]
                 self._apply(self._checked(dict(values)), None)
         except Exception:
@@ -183,7 +185,7 @@ class Panel(Stage):
     # ---- the wire ------------------------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: Mail, _buffers: Any) -> None:
-        if content.get("type") in {"hello", "set", "command", "branch", "join", "predict", "fan", "reveal"}:
+        if content.get("type") in _MAIL:
             self._worker.post(content)
 
     def _handle(self, mail: Mail) -> None:
@@ -198,6 +200,12 @@ class Panel(Stage):
                 self._branch(int(mail["step"]), dict(self.values))
             elif kind == "join":
                 self._join()
+            elif kind == "load":
+                self.load(str(mail["text"]))
+            elif kind == "home":
+                self.open_home(bool(mail["open"]))
+            elif kind == "page":
+                self.send_page()
             elif kind == "predict":
                 self._predicted(int(mail["id"]), mail["value"])
             elif kind == "reveal":
@@ -207,6 +215,8 @@ class Panel(Stage):
                 return
             elif kind == "hello":
                 self._greet()
+            if not self._worker.has_mail:
+                self.tell_home()
             self.send({"type": "ack", "seq": seq})
 
     def _send_fan(self, name: str, positions: Sequence[float], words: bool) -> None:

@@ -12,7 +12,7 @@ import traitlets
 from weightlab.pictures import Axis, Backdrop, Bowl, Picture, Raster, View
 
 _HERE = Path(__file__).parent
-_PARTS = ("scales.js", "drawing.js", "controls.js", "transport.js", "pointer.js", "fan.js", "stage.js")
+_PARTS = ("scales.js", "drawing.js", "controls.js", "transport.js", "pointer.js", "fan.js", "home.js", "stage.js")
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
@@ -111,6 +111,7 @@ class Stage(anywidget.AnyWidget):
     reading: traitlets.List[Any] = traitlets.List().tag(sync=True)
     summary = traitlets.Unicode().tag(sync=True)  # the picture in words, kept current while a run goes on
     notice = traitlets.Dict().tag(sync=True)
+    home = traitlets.Bool(False).tag(sync=True)  # whether a kernel can say settings and program as texts
     transport = traitlets.Dict({"live": False, "state": "idle"}).tag(sync=True)
 
     def __init__(self, picture: Picture | None = None, *, title: str = "weightlab", height: int = 440) -> None:

@@ -8,21 +8,29 @@ from typing import Any, Literal
 
 from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
+from weightlab.landscapes import Landscape
+from weightlab.programs import program_of
 from weightlab.records import TrainingRecord
+from weightlab.state_text import from_text, to_text
 from weightlab.training import Training
 from weightlab.validate import choose
 from weightlab.widgets.controls import Choice, Question
 from weightlab.widgets.film import Film
 from weightlab.widgets.live import Mail
 from weightlab.widgets.panel import Panel, Row, row, verdict
+from weightlab.widgets.take_home import is_panel_text
 from weightlab.widgets.training_settings import (
     DEFAULTS,
     LIVE,
     USUAL,
+    Given,
     experiment_of,
+    own_in_texts,
     own_things,
     run_settings,
+    same_rule,
     training_controls,
+    values_of,
     without_effect,
 )
 
@@ -68,6 +76,7 @@ class TrainingPanel(Panel):
         self._datasets: dict[tuple[str, float], Dataset] = {}
         self._training: Training | None = None
         self._earlier: list[tuple[int, TrainingRecord]] = []
+        self._given: Given | None = None
         self._state = "idle"
         self._next_message = self._next_reading = self._last = self._debt = 0.0
         for menu in ("rule", "model", "schedule", "dataset"):
@@ -83,8 +92,9 @@ class TrainingPanel(Panel):
         return {**self._hidden, **values}
 
     def _build(self, values: dict[str, Any]) -> TrainingExperiment:
-        return experiment_of(
-            self._everything(values),
+        everything = self._everything(values)
+        experiment = experiment_of(
+            everything,
             self._data,
             steps=self._steps,
             seed=self._seed,
@@ -92,6 +102,62 @@ class TrainingPanel(Panel):
             own=self._own,
             validate_every=self._validate_every,
         )
+        return experiment if self._given is None else self._given.over(experiment, everything)
+
+    # ---- as a text -----------------------------------------------------------------------------------------------
+
+    @property
+    def _so_far(self) -> TrainingExperiment:
+        """The experiment with what was changed while it ran, and what is still to change."""
+        assert self._training is not None
+        run, experiment = self._training, self._training.experiment
+        changes = [*run.changes, *(change for change in experiment.changes if change[0] >= run.steps_done)]
+        begun = {name: value for step, name, value in changes if step == 0}
+        later = tuple(change for change in changes if change[0] > 0)
+        return experiment.replace(changes=()).with_settings(**begun).replace(changes=later)
+
+    @property
+    def text(self) -> str:
+        return to_text(self._so_far)
+
+    @property
+    def program(self) -> str:
+        return program_of(self._so_far)
+
+    def load(self, text: str, own: Sequence[object] = ()) -> Any:
+        if is_panel_text(text):
+            return super().load(text)
+        experiment = from_text(text, (*own_in_texts(self._own), *own))
+        if not isinstance(experiment, TrainingExperiment):
+            raise ValueError("the text is of a toy landscape; DescentPanel.from_text(text) shows it")
+        with self._lock:
+            self._load(experiment)
+            return self.record
+
+    def _load(self, experiment: TrainingExperiment) -> None:
+        everything = values_of(experiment, {**self._hidden, **self.values}, self._own)
+        values = {name: everything[name] for name in self.values}
+        training = Training(experiment, keep_checkpoints=True)  # refuses an absent device before anything changes
+        self._hidden, self._given = everything, Given(experiment, everything)
+        self._steps, self._seed, self._device = experiment.steps, experiment.seed, experiment.device
+        self._validate_every = experiment.validate_every
+        notice = None
+        if experiment.changes:
+            told = ", ".join(f"{name} = {value} from update {step}" for step, name, value in experiment.changes)
+            notice = {"kind": "info", "text": f"This run changes settings by itself: {told}."}
+        self._show_new(training, values, None, notice)
+
+    @classmethod
+    def from_text(cls, text: str, own: Sequence[object] = (), **options: Any) -> TrainingPanel:
+        """A panel that shows a text's experiment; `own` and errors as in `load`, `options` as in the constructor."""
+        experiment = from_text(text, own)
+        if not isinstance(experiment, TrainingExperiment):
+            raise ValueError("the text is of a toy landscape; DescentPanel.from_text(text) shows it")
+        rule = experiment.optimizer.rule
+        things = [thing for thing in own if not isinstance(thing, Landscape) and not same_rule(thing, rule)]
+        panel = cls(own=things if isinstance(rule, str) else [*things, experiment.optimizer], **options)
+        panel._load(experiment)
+        return panel
 
     def _data(self, name: str, label_noise: float) -> Dataset:
         """Datasets are read once; a slider must not wait for the disk."""
@@ -122,11 +188,14 @@ class TrainingPanel(Panel):
 
     def _begin(self, experiment: TrainingExperiment, values: dict[str, Any], seq: int | None) -> None:
         interrupted = self._state in {"running", "paused"} and values != self.values
-        self._take(Training(experiment, keep_checkpoints=True), [])
-        self._state, self.record = "idle", None
         notice = (
             {"kind": "info", "text": "This setting needs new weights: the run starts again."} if interrupted else None
         )
+        self._show_new(Training(experiment, keep_checkpoints=True), values, seq, notice)
+
+    def _show_new(self, training: Training, values: dict[str, Any], seq: int | None, notice: Row | None) -> None:
+        self._take(training, [])
+        self._state, self.record = "idle", None
         self._publish(values, self._film.picture(self._steps), self._rows(), seq, notice)
         self._tell()
 

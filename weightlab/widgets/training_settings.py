@@ -249,3 +249,76 @@ def experiment_of(
         l2=values["l2"],
         validate_every=validate_every,
     )
+
+
+# Which settings decide a field of the experiment: as long as they stay, what a text gave for the field stays too.
+_DECIDED_BY: Mapping[str, tuple[str, ...]] = {
+    "model": ("model", "depth", "width", "activation", "batch_norm", "residual", "reading"),
+    "dataset": ("dataset", "label_noise"),
+    "optimizer": ("rule",),
+    "initialization": ("initializer",),
+    "schedule": ("schedule",),
+    "batch_size": ("batch_size",),
+    "dtype": (),
+    "weights_kept": (),
+    "loss": ("loss",),
+    "changes": (),
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an experiment from a text says beyond the settings of a panel, by field, as long as those settings stay."""
+
+    experiment: TrainingExperiment
+    values: Mapping[str, Any]  # of all settings, when it was read
+
+    def over(self, experiment: TrainingExperiment, values: Mapping[str, Any]) -> TrainingExperiment:
+        """The experiment that the settings stand for, completed."""
+        fields = {}
+        for field_name, deciding in _DECIDED_BY.items():
+            if all(values[name] == self.values[name] for name in deciding):
+                fields[field_name] = getattr(self.experiment, field_name)
+        if "optimizer" in fields:
+            moved = {name: value for name, value in experiment.optimizer.settings.items() if name in LIVE}
+            fields["optimizer"] = fields["optimizer"].replace(**moved)
+        return experiment.replace(**fields)
+
+
+def values_of(experiment: TrainingExperiment, values: Mapping[str, Any], own: Own = NOTHING) -> dict[str, Any]:
+    """What the settings must be for this experiment, as far as they can say it; the rest of `values` as it is."""
+    things = {"rule": experiment.optimizer, "model": experiment.model, "schedule": experiment.schedule,
+              "dataset": experiment.dataset}  # fmt: skip
+    found: dict[str, Any] = {menu: _entry_of(menu, thing, own) for menu, thing in things.items()}
+    found |= {name: value for name, value in experiment.optimizer.settings.items() if name in LIVE}
+    found |= {name: value for name, value in dict(experiment.model.settings).items() if name in DEFAULTS}
+    found |= {name: getattr(experiment, name) or 0.0 for name in RUN_SETTINGS}
+    found |= {"initializer": experiment.initialization.name, "loss": experiment.loss}
+    found["label_noise"] = dict(experiment.dataset.settings).get("label_noise", 0.0)
+    found["batch_size"] = experiment.batch_size or len(experiment.dataset.y_train)
+    return {**values, **found}
+
+
+def same_rule(thing: object, rule: object) -> bool:
+    """Whether one of a learner's things is this optimizer class, as it is or with settings."""
+    return thing is rule or (isinstance(thing, OptimizerSettings) and thing.rule is rule)
+
+
+def own_in_texts(own: Own) -> list[object]:
+    """The things that a text can only name: what the package has, it can say."""
+    rules = [one for one in own.rule.values() if not isinstance(one.rule, str)]
+    models = [one for one in own.model.values() if one.name not in MODELS]
+    return [*rules, *models, *(one for one in own.dataset.values() if one.name not in DATASETS)]
+
+
+def _entry_of(menu: str, thing: Any, own: Own) -> str:
+    """Under which name a menu offers it; ValueError if it does not."""
+    mine: Mapping[str, Any] = getattr(own, menu)
+    for name, offered in mine.items():
+        if offered == thing or (menu == "rule" and offered.rule == thing.rule):
+            return name
+    name = thing.rule if menu == "rule" else thing.name
+    if isinstance(name, str) and name in _ENTRIES[menu]:
+        return name
+    called = name if isinstance(name, str) else class_name(name)
+    raise ValueError(f"the menu of the {menu} does not have {called!r}; make the panel with own=[…] that holds it")

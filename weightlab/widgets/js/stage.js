@@ -65,6 +65,8 @@ class StageView {
     this.summary = make("p", { class: "wl-summary", "aria-live": "polite" });
     this.root.append(this.legend, this.board, this.transport, this.notice, this.silence,
       make("div", { class: "wl-below" }, this.controlsBox, this.sideBox), this.summary);
+    this.home = new Home(this);
+    if (this.model.get("home")) this.root.append(this.home.node);
     this.root.tabIndex = 0;
     this.root.setAttribute("data-lm-suppress-shortcuts", "true");
     this.root.setAttribute("aria-label", `${this.model.get("title")}; space plays, arrow keys step, Home and End jump`);
@@ -184,6 +186,7 @@ class StageView {
       this.dirty.moving = true;
     }
     if (message.type === "fan" || message.type === "fan_words") this.fans.take(message, buffers);
+    if (message.type === "home" || message.type === "page") this.home.take(message, buffers);
     if (message.type === "ack") this.answered(message.seq);
   }
 

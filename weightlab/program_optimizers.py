@@ -1,0 +1,113 @@
+"""An optimizer in a program: the class of torch.optim that walks the same path, or one written out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from weightlab.own_optimizer import is_from_torch, needs_closure
+from weightlab.program_own import source_of
+from weightlab.program_rules import rule_class
+from weightlab.program_text import comment, lines
+from weightlab.update_rules import UPDATE_RULES, OptimizerSettings
+
+Stages = Sequence[tuple[int, OptimizerSettings]]  # (from which step on, settings), the first from step 0
+
+
+@dataclass(frozen=True)
+class OptimizerCode:
+    """An optimizer and what becomes of its settings.
+
+    constructor: class as the program calls it
+    arguments:   what is given to it, `lr` first
+    definitions: what stands before it is used
+    changes:     step -> entries of the param_group that are set anew
+    closure:     whether `step` must be given a function that computes loss and gradient
+    looks_ahead: whether the gradient is taken where `look_ahead()` goes
+    """
+
+    constructor: str
+    arguments: Mapping[str, Any]
+    definitions: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    changes: Mapping[int, Mapping[str, Any]] = ()  # type: ignore[assignment]
+    closure: bool = False
+    looks_ahead: bool = False
+
+    @property
+    def rate_changes(self) -> bool:
+        return any("lr" in change for change in self.changes.values())
+
+    @property
+    def rate(self) -> float:
+        return float(self.arguments["lr"])
+
+
+def optimizer_code(stages: Stages) -> OptimizerCode:
+    """The code for settings that change midway: of one rule, in ascending order of step."""
+    first = stages[0][1]
+    if isinstance(first.rule, str):
+        return _of_rule(first.rule, stages)
+    changes = _changes([(step, _as_arguments(one.settings)) for step, one in stages])
+    given, name, closure = _as_arguments(first.settings), first.rule.__name__, needs_closure(first.rule)
+    if is_from_torch(first.rule):
+        return OptimizerCode(f"torch.optim.{name}", given, changes=changes, closure=closure)
+    own = source_of(first.rule, name)
+    if own is not None:
+        return OptimizerCode(own.name, given, own.definitions, own.imports, changes, closure)
+    return OptimizerCode(name, given, (_place_for(name, given),), (), changes, closure)
+
+
+def _place_for(name: str, given: Mapping[str, Any]) -> str:
+    signature = ", ".join(["self", "params", *given])
+    return lines(
+        comment(f"put your own optimizer here: the class {name} that you gave to optimizer({name}, ...)"),
+        f"class {name}(torch.optim.Optimizer):",
+        f"    def __init__({signature}):",
+        "        ...",
+    )
+
+
+def _as_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"lr" if name == "learning_rate" else name: value for name, value in settings.items()}
+    return {"lr": named.pop("lr"), **named}
+
+
+def _of_rule(rule: str, stages: Stages) -> OptimizerCode:
+    settings = [(step, one.settings) for step, one in stages]
+    equivalent = UPDATE_RULES[rule].torch_equivalent(settings[0][1])
+    if equivalent is None or _written_out(rule, [values for _, values in settings]):
+        written = rule_class(rule, [values for _, values in settings])
+        groups = [(step, written.group(values)) for step, values in settings]
+        return OptimizerCode(written.name, groups[0][1], (written.text,), changes=_changes(groups),
+                             looks_ahead=rule == "sutskever_nesterov")
+    name, first = equivalent
+    usual = inspect.signature(getattr(torch.optim, name)).parameters
+    given = {key: value for key, value in first.items() if key == "lr" or value != usual[key].default}
+    later = [UPDATE_RULES[rule].torch_equivalent(values) for _, values in settings]
+    groups = [(step, one[1]) for (step, _), one in zip(settings, later, strict=True) if one is not None]
+    return OptimizerCode(f"torch.optim.{name}", given, changes=_changes(groups))
+
+
+def _written_out(rule: str, stages: Sequence[Mapping[str, float]]) -> bool:
+    """Whether no class of torch.optim takes the same steps under these settings, or none that shows the rule."""
+    if rule in ("classical_momentum", "averaged_momentum", "sutskever_momentum", "sutskever_nesterov"):
+        return True  # torch.optim.SGD's steps are theirs only while rate or momentum stay constant
+    if rule in ("adam", "adamw"):
+        return any(values["bias_correction"] != 1 for values in stages)
+    # torch keeps no velocity while momentum is 0, these rules do: it shows once momentum is there again
+    momenta = [values.get("momentum", 0.0) for values in stages]
+    return any(momentum == 0 and max(momenta[number:]) > 0 for number, momentum in enumerate(momenta))
+
+
+def _changes(stages: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[int, dict[str, Any]]:
+    changed: dict[int, dict[str, Any]] = {}
+    for (_, before), (step, now) in zip(stages[:-1], stages[1:], strict=True):
+        new = {name: value for name, value in now.items() if value != before.get(name)}
+        if new:
+            changed[step] = new
+    return changed

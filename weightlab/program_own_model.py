@@ -1,0 +1,82 @@
+"""A learner's own network in a program: its class or function copied in, its layers by their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from weightlab.own_model import LAYERS, OwnModel, OwnNetwork
+from weightlab.program_own import source_of
+from weightlab.program_text import call, comment, lines
+
+
+@dataclass(frozen=True)
+class OwnModelCode:
+    """definitions: classes and functions; make: lines that leave the network in `model`.
+
+    layers: those with weights, in the order in which examples pass them, as expressions
+    modules: the same layers themselves
+    draws:  whether it draws at random in training, as dropout does
+    """
+
+    definitions: tuple[str, ...]
+    make: str
+    layers: tuple[str, ...]
+    modules: tuple[nn.Module, ...]
+    draws: bool
+    imports: tuple[str, ...] = ()
+
+
+def own_model_code(model: OwnModel, shape: tuple[int, ...], outputs: int) -> OwnModelCode:
+    """Where the source cannot be had, as for a module that was made before, a place is marked for it."""
+    network = model.build(shape, outputs)
+    assert isinstance(network, OwnNetwork)
+    names = {part: name for name, part in network.module.named_modules()}
+    layers = tuple(_expression(names[part]) for _, part in network.layers)
+    known = layers, tuple(part for _, part in network.layers), network.draws
+    given = getattr(model.make, "module", None)  # a module, not what makes one
+    if given is not None:
+        text = _constructor(given)
+        return OwnModelCode((), _place_for(shape) if text is None else f"model = {text}", *known)
+    own = source_of(model.make, "make_model")
+    if own is None:
+        return OwnModelCode((), _place_for(shape), *known)
+    # what the learner's code draws for itself comes from seed 0
+    make = lines("torch.manual_seed(0)", f"model = {own.name}()")
+    return OwnModelCode(own.definitions, make, *known, own.imports)
+
+
+def _place_for(shape: tuple[int, ...]) -> str:
+    what = f"the one that you gave to model_from_module, for examples of shape {shape}"
+    return lines(comment(f"put your own network here: {what}"), "model = ...")
+
+
+def _expression(name: str) -> str:
+    """`0.linear` -> `model[0].linear`."""
+    if not name:
+        return "model"
+    return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
+
+
+def _constructor(module: nn.Module) -> str | None:
+    """`nn.Sequential(nn.Linear(64, 10), ...)` for modules of PyTorch whose repr says all that made them."""
+    kind = type(module)
+    if not kind.__module__.startswith("torch.nn."):
+        return None
+    if kind is nn.Sequential:
+        parts = [_constructor(part) for part in module.children()]
+        return None if None in parts else call("nn.Sequential", [part for part in parts if part])
+    text = f"nn.{module!r}"
+    try:
+        twin = eval(text, {"nn": nn})
+    except Exception:  # a repr that is no call
+        return None
+    return text if repr(twin) == repr(module) and _same_but_for_what_is_drawn(module, twin) else None
+
+
+def _same_but_for_what_is_drawn(module: nn.Module, twin: nn.Module) -> bool:
+    ours, theirs = module.state_dict(), twin.state_dict()
+    if {name: value.shape for name, value in ours.items()} != {name: value.shape for name, value in theirs.items()}:
+        return False
+    return isinstance(module, LAYERS) or all(bool((ours[name] == theirs[name]).all()) for name in ours)

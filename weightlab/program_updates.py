@@ -1,0 +1,159 @@
+"""One update of a training program: batch, loss, penalties, clipping, and what is changed midway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from weightlab.experiments import RUN_SETTINGS, TrainingExperiment
+from weightlab.program_optimizers import OptimizerCode
+from weightlab.program_text import arguments, call, indented, lines, literal
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What decides an update.
+
+    first:   the experiment as it is in the first step
+    changed: step -> RUN_SETTINGS set anew there
+    modes:   whether the network computes something else in training than in use
+    """
+
+    experiment: TrainingExperiment
+    first: TrainingExperiment
+    optimizer: OptimizerCode
+    changed: Mapping[int, Mapping[str, Any]]
+    modes: bool
+
+    def values(self, name: str) -> list[Any]:
+        """What a setting is in turn."""
+        return [getattr(self.first, name), *(ones[name] for ones in self.changed.values() if name in ones)]
+
+    def varies(self, name: str) -> bool:
+        return len(set(self.values(name))) > 1
+
+    def first_values(self) -> dict[str, Any]:
+        """The settings that the program keeps in variables, as they change, and how they begin."""
+        return {name: getattr(self.first, name) for name in RUN_SETTINGS if self.varies(name)}
+
+    def text(self, name: str) -> str:
+        return name if self.varies(name) else literal(getattr(self.first, name))
+
+    def turns(self, rate_apart: bool) -> str:
+        """The lines that change settings midway; with rate_apart the learning rate is in a variable `lr`."""
+        texts = []
+        for step in sorted({*self.changed, *self.optimizer.changes}):
+            values = {name: value for name, value in self.changed.get(step, {}).items() if self.varies(name)}
+            body = lines(
+                changed_group(self.optimizer.changes.get(step, {}), rate_apart),
+                *(f"{name} = {literal(value)}" for name, value in values.items()),
+            )
+            if body:
+                texts.append(f"if step == {step}:\n{indented(body)}")
+        return lines(*texts)
+
+
+def changed_group(values: Mapping[str, Any], rate_apart: bool) -> str:
+    """Lines that set entries of the param_group anew; with rate_apart `lr` is a variable of the program."""
+    rest = {name: value for name, value in values.items() if not (rate_apart and name == "lr")}
+    rate = f"lr = {literal(values['lr'])}" if rate_apart and "lr" in values else ""
+    if len(rest) == 1:
+        ((name, value),) = rest.items()
+        return lines(rate, f'optimizer.param_groups[0]["{name}"] = {literal(value)}')
+    return lines(rate, call("optimizer.param_groups[0].update", arguments(rest), 2) if rest else "")
+
+
+def loss_definition(loss: str, classes: int) -> str:
+    """The function `loss_of(logits, labels)`, "" where PyTorch's own is used as it is."""
+    if loss == "mse":
+        return lines(
+            "def loss_of(logits, labels):",
+            '    """Mean squared error of the probabilities."""',
+            f"    wanted = nn.functional.one_hot(labels, {classes}).to(logits.dtype)",
+            "    return nn.functional.mse_loss(logits.softmax(dim=1), wanted)",
+        )
+    if loss == "bce_with_logits":
+        return lines(
+            "def loss_of(logits, labels):",
+            "    wanted = labels.to(logits.dtype)",
+            "    return nn.functional.binary_cross_entropy_with_logits(logits.squeeze(1), wanted)",
+        )
+    return ""
+
+
+def loss_of(loss: str, logits: str, labels: str) -> str:
+    """The mean loss as an expression."""
+    return f"{'nn.functional.cross_entropy' if loss == 'cross_entropy' else 'loss_of'}({logits}, {labels})"
+
+
+def batch_definition(size: int | None) -> str:
+    """The generator `batches()`, "" where all examples are used at once."""
+    if size is None:
+        return ""
+    return lines(
+        "def batches():",
+        f'    """Batches of {size}, each epoch in a new order; what does not fill a batch is left out."""',
+        "    while True:",
+        "        order = torch.randperm(len(x_train), generator=order_stream)",
+        f"        for chosen in order[: len(order) // {size} * {size}].split({size}):",
+        "            yield x_train[chosen], y_train[chosen]",
+    )
+
+
+def validation(experiment: TrainingExperiment, modes: bool) -> str:
+    """The function `validate()`, "" without a validation split."""
+    if not len(experiment.dataset.y_validation):
+        return ""
+    guess = "logits.squeeze(1) > 0" if experiment.loss == "bce_with_logits" else "logits.argmax(dim=1)"
+    right = f"({guess}) == y_validation" if " " in guess else f"{guess} == y_validation"
+    return lines(
+        "@torch.no_grad()",
+        "def validate():",
+        '    """Loss and share of right answers on the validation examples."""',
+        "    model.eval()" if modes else "",
+        "    logits = model(x_validation)",
+        "    model.train()" if modes else "",
+        f"    right = {right}",
+        f"    return {loss_of(experiment.loss, 'logits', 'y_validation')}.item(), right.float().mean().item()",
+    )
+
+
+def update_lines(updates: Updates) -> str:
+    """From the gradient to the step of the optimizer."""
+    rule, experiment = updates.optimizer, updates.experiment
+    x, y = ("x", "y") if experiment.batch_size else ("x_train", "y_train")
+    gradient = lines(
+        "optimizer.zero_grad()",
+        f"loss = {loss_of(experiment.loss, f'model({x})', y)}",
+        "loss.backward()",
+        _penalty(updates),
+        _clipping(updates),
+    )
+    if not rule.closure:
+        return lines("optimizer.look_ahead()" if rule.looks_ahead else "", gradient, "optimizer.step()")
+    closure = f"def closure():\n{indented(lines(gradient, 'return loss'))}"
+    if updates.modes:  # one evaluation more, which batch normalization's running averages count
+        return f"\n{closure}\n\nloss = closure()\noptimizer.step(closure)"
+    return f"\n{closure}\n\nloss = optimizer.step(closure)"
+
+
+def _penalty(updates: Updates) -> str:
+    """The gradient of l1·Σ|w| + l2/2·Σw², added parameter by parameter."""
+    added = ""
+    if any(updates.values("l2")):
+        added += f".add_(p.data, alpha={updates.text('l2')})"
+    if any(updates.values("l1")):
+        added += f".add_(p.data.sign(), alpha={updates.text('l1')})"
+    return f"for p in model.parameters():\n    p.grad{added}" if added else ""
+
+
+def _clipping(updates: Updates) -> str:
+    texts = []
+    for name, function in (("clip_norm", "clip_grad_norm_"), ("clip_value", "clip_grad_value_")):
+        values = updates.values(name)
+        if not any(values):
+            continue
+        text = f"nn.utils.{function}(model.parameters(), {updates.text(name)})"
+        texts.append(f"if {name} is not None:\n    {text}" if None in values else text)
+    return lines(*texts)

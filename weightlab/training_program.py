@@ -1,0 +1,160 @@
+"""The PyTorch program of a real run: data, network, first weights, optimizer, and the training loop."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from weightlab.experiments import RUN_SETTINGS, TrainingExperiment
+from weightlab.program_data import DataCode, data_code, data_label
+from weightlab.program_initializers import draws_weights, initialization_lines
+from weightlab.program_models import ModelCode, model_code, model_label
+from weightlab.program_optimizers import OptimizerCode, optimizer_code
+from weightlab.program_schedules import ScheduleCode, schedule_code
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
+from weightlab.program_updates import Updates, batch_definition, loss_definition, update_lines, validation
+
+
+def training_program(experiment: TrainingExperiment) -> str:
+    """The program. It leaves the trained network in `model`, its parameters in the run's order."""
+    data = data_code(experiment.dataset)
+    model = model_code(experiment.model, experiment.dataset, experiment.outputs)
+    updates = _updates(experiment, model)
+    schedule = schedule_code(experiment.schedule, updates.optimizer.rate_changes)
+    first = initialization_lines(experiment.initialization, experiment.model.hidden_activation, model)
+    imports = ["import torch", "from torch import nn", *data.imports, *model.imports, *schedule.imports]
+    imports += updates.optimizer.imports
+    summary = f"{data_label(experiment.dataset)}: {model_label(experiment.model)}, {experiment.optimizer.label}."
+    blocks = [
+        *data.definitions,
+        *model.definitions,
+        *updates.optimizer.definitions,
+        loss_definition(experiment.loss, experiment.dataset.classes),
+        schedule.definition,
+        _data_lines(experiment, data, model),
+        lines(_streams(experiment, model), model.make, "model.double()", first, _own_draws(model), _placed(experiment)),
+        batch_definition(experiment.batch_size),
+        validation(experiment, model.modes),
+        lines(_optimizer_lines(updates.optimizer, schedule), _variables(updates)),
+        _loop(experiment, updates, schedule),
+        _ending(experiment),
+    ]
+    text = "\n".join(blocks)
+    if "math." in text:
+        imports.append("import math")
+    return program(summary, imports, blocks)
+
+
+def _updates(experiment: TrainingExperiment, model: ModelCode) -> Updates:
+    now = first = experiment.replace(changes=())
+    given: dict[int, dict[str, Any]] = {}
+    optimizers = [(0, now.optimizer)]
+    for step, ones in groupby(experiment.changes, key=lambda change: change[0]):
+        values = {name: value for _, name, value in ones}
+        if step >= experiment.steps:
+            break
+        before, now = now, now.with_settings(**values)
+        if step == 0 and isinstance(now.optimizer.rule, str):  # a class has been made with its first settings
+            first, optimizers = now, [(0, now.optimizer)]
+            continue
+        given[step] = {name: value for name, value in values.items() if name in RUN_SETTINGS}
+        if now.optimizer != before.optimizer:
+            optimizers.append((step, now.optimizer))
+    return Updates(experiment, first, optimizer_code(optimizers), given, model.modes)
+
+
+def _data_lines(experiment: TrainingExperiment, data: DataCode, model: ModelCode) -> str:
+    names = [name.strip() for name in data.load.split(" = ")[0].split(",")]
+    examples = [name for name in names if name.startswith("x")]
+    cast = "" if experiment.dtype == "float64" else ".float()"
+    shape = experiment.dataset.image_shape
+    reshaped = f".reshape(-1, {', '.join(map(str, shape))})" if shape is not None and model.own is not None else ""
+    moved = ".to(device)" if experiment.device != "cpu" else ""
+    changed = [
+        f"{name} = {name}{cast + reshaped if name in examples else ''}{moved}"
+        for name in names
+        if moved or (name in examples and cast + reshaped)
+    ]
+    return lines(_device(experiment.device), data.load, *changed)
+
+
+def _device(name: str) -> str:
+    if name == "cpu":
+        return ""
+    if name != "auto":
+        return f'device = "{name}"'
+    return lines(
+        'device = "mps" if torch.backends.mps.is_available() else "cpu"',
+        "if torch.cuda.is_available():",
+        '    device = "cuda"',
+    )
+
+
+def _streams(experiment: TrainingExperiment, model: ModelCode) -> str:
+    weights = draws_weights(experiment.initialization) or (model.own is not None and model.own.draws)
+    order = experiment.batch_size is not None
+    if not (weights or order):
+        return ""
+    seeds = f"torch.randint(2**62, (2,), generator=torch.Generator().manual_seed({experiment.seed})).tolist()"
+    remark = "Streams of their own: another batch size leaves the first weights as they are."
+    return lines(
+        comment(remark),
+        f"seeds = {seeds}",
+        "weights_stream = torch.Generator().manual_seed(seeds[0])" if weights else "",
+        "order_stream = torch.Generator().manual_seed(seeds[1])" if order else "",
+        "",
+    )
+
+
+def _own_draws(model: ModelCode) -> str:
+    if model.own is None or not model.own.draws:
+        return ""
+    drawn = "torch.manual_seed(int(torch.randint(2**62, (), generator=weights_stream)))"
+    return f"{drawn}  # for dropout"
+
+
+def _placed(experiment: TrainingExperiment) -> str:
+    cast = "" if experiment.dtype == "float64" else "model.float()  # drawn in float64, trained in float32"
+    return lines(cast, "model.to(device)" if experiment.device != "cpu" else "")
+
+
+def _optimizer_lines(rule: OptimizerCode, schedule: ScheduleCode) -> str:
+    made = arguments(rule.arguments)
+    if schedule.uses_rate:
+        made[0] = "lr=lr"
+    return lines(
+        f"lr = {literal(rule.rate)}" if schedule.uses_rate else "",
+        call(f"optimizer = {rule.constructor}", ["model.parameters()", *made]),
+        schedule.setup,
+    )
+
+
+def _variables(updates: Updates) -> str:
+    return lines(*(f"{name} = {literal(value)}" for name, value in updates.first_values().items()))
+
+
+def _loop(experiment: TrainingExperiment, updates: Updates, schedule: ScheduleCode) -> str:
+    batches = "step, (x, y) in zip(range({}), batches())" if experiment.batch_size else "step in range({})"
+    head = f"for {batches.format(experiment.steps)}:"
+    validated = bool(len(experiment.dataset.y_validation))
+    every, shown = experiment.validate_every, 'print(f"step {step}: validation accuracy {accuracy:.1%}")'
+    check = ""
+    if validated:
+        observe = schedule.observe.format(loss="validation_loss")
+        result = "validation_loss" if observe else "_"
+        check = lines(f"if step % {every} == 0:", indented(lines(f"{result}, accuracy = validate()", shown, observe)))
+    elif schedule.observe:
+        observe = schedule.observe.format(loss="loss.item()")
+        check = f"if step > 0 and step % {every} == 0:\n    {observe}"
+    rate = f'optimizer.param_groups[0]["lr"] = {schedule.rate}' if schedule.rate else ""
+    body = lines(check, updates.turns(bool(schedule.rate)), rate, update_lines(updates), schedule.advance)
+    return f"{head}\n{indented(body)}"
+
+
+def _ending(experiment: TrainingExperiment) -> str:
+    if not len(experiment.dataset.y_validation):
+        return 'print(f"loss of the last step {loss.item():.6g}")'
+    return lines(
+        "_, accuracy = validate()",
+        'print(f"loss of the last step {loss.item():.6g}, validation accuracy {accuracy:.1%}")',
+    )
