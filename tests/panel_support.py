@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from weightlab.widgets.packed import EXACT
 from weightlab.widgets.panel import Panel
 
 
@@ -21,3 +25,16 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "not reached in time"
         time.sleep(0.005)
+
+
+def unpacked_floats(planes: bytes, place: dict[str, Any]) -> NDArray[np.float32]:
+    """Tables again, by running sums modulo 2³²; the inverse of packed.py, written from its description."""
+    count, rows, columns = place["shape"]
+    parts = np.frombuffer(planes, np.uint8).reshape(4, -1).astype(np.uint32)
+    folded = parts[0] | parts[1] << 8 | parts[2] << 16 | parts[3] << 24
+    differences = (folded >> 1) ^ (np.uint32(0) - (folded & 1))
+    places = differences.reshape(count, columns, rows).view(np.int32)
+    for _ in range(2):
+        places = np.add.accumulate(places, axis=-1, dtype=np.int32)
+    raw = np.abs(places).view(np.uint32) << (EXACT - place["bits"]) | np.where(places < 0, 1 << 31, 0).astype(np.uint32)
+    return raw.view(np.float32).transpose(0, 2, 1)

@@ -147,7 +147,7 @@ def test_a_drag_is_answered_by_the_page_alone_with_what_the_kernel_would_show(op
     assert len(rested["table"]) == len(dragged["table"])
     for fanned, answered in zip(dragged["table"], rested["table"], strict=True):
         assert (fanned is None) == (answered is None)
-        assert fanned is None or fanned == pytest.approx(answered, rel=1e-5, abs=1e-30)
+        assert fanned is None or fanned == pytest.approx(answered, rel=2**-13.9, abs=1e-30)  # as packed.py rounds
     values = "document.querySelector('.weightlab').weightlab.model.get('values')"
     assert opened.page.evaluate(f"() => {values}.{name}") == opened.ask_kernel(f"descent.values['{name}']")
 
@@ -405,3 +405,58 @@ panel"""
     found.locator(".wl-reading").wait_for(timeout=10_000)
     assert opened.errors == []
     opened.close()
+
+
+def test_a_branch_starts_where_the_hand_has_scrubbed_to_and_one_line_comes_back(opened: NotebookPage) -> None:
+    shown = panel(opened, DESCENT)
+    wait(opened, DESCENT, "!stage.local.size && !stage.fanShown")
+    opened.page.evaluate("() => document.querySelector('.weightlab').weightlab.jump(30)")
+    lines = len(opened.page.evaluate("() => document.querySelector('.weightlab').weightlab.picture.series"))
+    shown.locator("[data-action=branch]").click()
+    wait(opened, DESCENT, "stage.model.get('transport').branches === 1 && !stage.sentAt.size")
+    assert opened.ask_kernel("descent.experiment.changes[0][0]") == 30
+    slider = shown.locator("input[data-name=learning_rate]")
+    slider.focus()
+    for _ in range(3):
+        opened.page.keyboard.press("ArrowLeft")
+    wait(opened, DESCENT, f"stage.picture.series.length > {lines} && !stage.local.size")
+    legend = shown.locator(".wl-legend").inner_text()
+    assert ", from step 30 η = " in legend
+    shown.locator("[data-action=join]").click()
+    wait(opened, DESCENT, f"stage.picture.series.length === {lines} && !stage.model.get('transport').branches")
+    assert opened.ask_kernel("len(descent.experiment.changes)") == 0
+
+
+def test_settings_travel_as_a_text_and_the_changed_line_of_the_program_is_marked(opened: NotebookPage) -> None:
+    shown = panel(opened, DESCENT)
+    wait(opened, DESCENT, "!stage.local.size && !stage.fanShown")
+    home = shown.locator("details.wl-home")
+    home.locator("summary").click()
+    wait(opened, DESCENT, "stage.home.text.value.startsWith('weightlab1/descent/') && stage.home.program")
+    before = home.locator("input").first.input_value()
+    program = home.locator(".wl-code").inner_text()
+    assert "import torch" in program and "weightlab." not in program
+    exact = shown.locator("input[data-exact=learning_rate]")
+    exact.fill("0.0123")
+    exact.press("Enter")
+    wait(opened, DESCENT, "stage.home.program.includes('0.0123')")
+    marked = home.locator(".wl-changed").all_inner_texts()
+    assert marked and all("0.0123" in line for line in marked), marked
+    assert opened.ask_kernel("descent.text") == home.locator("input").first.input_value() != before
+    home.locator("input").nth(1).fill(before)
+    home.get_by_role("button", name="Load").click()
+    wait(opened, DESCENT, f"stage.home.text.value === {before!r}")
+    assert opened.ask_kernel("descent.text") == before
+    home.locator("input").nth(1).fill("weightlab1/descent/nowhere")
+    home.get_by_role("button", name="Load").click()
+    wait(opened, DESCENT, "!stage.notice.hidden")
+    assert opened.ask_kernel("descent.text") == before
+    with opened.page.expect_download() as saved:
+        home.get_by_role("button", name="Save as a page").click()
+    assert saved.value.suggested_filename == "descent.html"
+    text = saved.value.path().read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and "wl-replay-data" in text
+    with opened.page.expect_download() as saved:
+        home.get_by_role("button", name="Save code").click()
+    assert saved.value.path().read_text(encoding="utf-8") == opened.ask_kernel("descent.program")
+    home.locator("summary").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panel_support import unpacked_floats
 
 from weightlab.descent import descend
 from weightlab.experiments import DescentExperiment
@@ -22,6 +24,7 @@ from weightlab.update_rules import UPDATE_RULES, optimizer
 from weightlab.widgets.controls import Slider
 from weightlab.widgets.descent_panel import DescentPanel
 from weightlab.widgets.fan import MOST_NUMBERS, GatheredFan
+from weightlab.widgets.packed import rounded
 from weightlab.widgets.panel import Panel
 from weightlab.widgets.schedule_panel import SchedulePanel
 from weightlab.widgets.signal_panel import SignalPanel
@@ -236,10 +239,11 @@ def test_the_page_gets_the_positions_it_asks_for(panels: list[DescentPanel], mon
     ((message, buffers),) = asked(panel, monkeypatch, name="momentum", positions=wanted)
     assert message["positions"] == wanted[:2] and message["rows"] == [51, 51]
     assert message["values"] == {name: value for name, value in panel.values.items() if name != "momentum"}
-    tables = np.frombuffer(buffers[0], np.float32).reshape(2, 51, message["columns"])
+    assert message["packed"]["shape"] == [2, 51, message["columns"]]
+    tables = unpacked_floats(zlib.decompress(buffers[0]), message["packed"])
     panel.set(momentum=wanted[1])
     assert panel._shown is not None
-    np.testing.assert_array_equal(tables[1], panel._shown.table)
+    np.testing.assert_array_equal(tables[1], rounded(panel._shown.table))
     ((words, _),) = asked(panel, monkeypatch, name="momentum", positions=wanted[:1], words=True)
     assert words["type"] == "fan_words" and words["readings"][0][1]["label"] == "Momentum: error"
     assert "50 steps. Gradient descent: loss − minimum from" in words["summaries"][0]

@@ -76,6 +76,10 @@ Layer 2
 Layer 3
     plots             draws pictures on a given matplotlib Axes; never trains
     checks            verdicts on a learner's answer
+    exercise_cells    a lab's exercises, taken apart: stub, check, solution
+    nbgrader_copies   labs as nbgrader's assignments
+    check_reports     what the checks of a learner's copy say, run afresh or as saved
+    grading           the instructor's command line
     schedule_figures  schedules: rates over steps, noise floors, mean losses, runs side by side
     stopping_figures  learning curves over seeds, and stopping early beside an L2 penalty
     momentum_figures  what momentum does: steps as sums, named lines, the (learning rate, momentum) plane

@@ -9,6 +9,7 @@ Reads a learner's copy of a lab and of its nbgrader version alike.
 from __future__ import annotations
 
 import re
+import subprocess
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
@@ -94,7 +95,7 @@ def _run(book: Any, folder: Path, timeout: float) -> str:
     )
     start = time.monotonic()
     try:
-        client.execute()
+        client.execute(stderr=subprocess.DEVNULL)  # what the kernel's own log says is of no use here
     except DeadKernelError:
         return "run afresh; the kernel died on the way"
     return f"run afresh, {time.monotonic() - start:.0f} s"

@@ -19,6 +19,7 @@ from weightlab.update_rules import OptimizerSettings
 from weightlab.validate import choose, number, whole_number
 
 MAX_DESCENT_STEPS = 100_000
+MAX_OPTIMIZERS = 64
 MAX_SEED = 2**53 - 1  # what a float, and so a link text, still holds exactly
 CONSTANT = schedule("constant")
 _SYMBOLS = {"learning_rate": "η", "momentum": "μ", "weight_decay": "weight decay"}
@@ -136,6 +137,8 @@ def _checked_optimizers(optimizers: object) -> tuple[OptimizerSettings, ...]:
         raise TypeError(f"optimizers must be a tuple of OptimizerSettings, got {optimizers!r}; use optimizer(name)")
     if not found:
         raise ValueError("optimizers must hold at least one, got none; add one, such as optimizer('momentum')")
+    if len(found) > MAX_OPTIMIZERS:
+        raise ValueError(f"optimizers must hold at most {MAX_OPTIMIZERS}, got {len(found)}; use sweep() for a crowd")
     return tuple(found)
 
 

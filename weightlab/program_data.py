@@ -165,13 +165,14 @@ def _split(classes: int, fraction: float, sizes: tuple[int, ...]) -> str:
 def _standardization(data: Dataset) -> str:
     if data.image_shape is not None:
         mean, scale = "x[training].mean()", "x[training].std(correction=0)"
-        remark = "one pair for all pixels, of the training examples only"
+        remark = ", one pair for all pixels"
     else:
         mean, scale = "x[training].mean(dim=0)", "x[training].std(dim=0, correction=0)"
-        remark = "of the training examples only"
+        remark = ""
     own = data.name not in DATASETS
     return lines(
-        f"mean, scale = {mean}, {scale}  # {remark}",
+        comment(f"of the training examples only{remark}", 1),
+        f"mean, scale = {mean}, {scale}",
         "scale = torch.where(scale > 0, scale, 1.0)  # what is the same in all examples stays 0" if own else "",
         "x = (x - mean) / scale",
     )
@@ -180,12 +181,12 @@ def _standardization(data: Dataset) -> str:
 def _label_noise(noise: float, classes: int) -> str:
     if not noise:
         return ""
-    shifted = f"y_train[wrong] + torch.randint(1, {classes}, (len(wrong),), generator=generator)"
     return lines(
         comment(f"a share of {noise:g} of the training labels becomes another class; validation labels stay true", 1),
         "y_train = y[training]",
         f"wrong = torch.randperm(len(y_train), generator=generator)[: round({literal(noise)} * len(y_train))]",
-        f"y_train[wrong] = ({shifted}) % {classes}",
+        f"shift = torch.randint(1, {classes}, (len(wrong),), generator=generator)",
+        f"y_train[wrong] = (y_train[wrong] + shift) % {classes}",
     )
 
 

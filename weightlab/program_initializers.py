@@ -29,7 +29,11 @@ def initialization_lines(chosen: InitializationSettings, activation: Activation,
     if model.recurrent:
         return _recurrent(chosen, activation, model)
     if not model.depth or _same_everywhere(chosen, activation):
-        return lines(f"for layer in {model.layers}:", indented(_layer("layer", chosen, _LINEAR)))
+        return lines(
+            "for layer in model.modules():",
+            f"    if isinstance(layer, {model.kinds}):",
+            indented(_layer("layer", chosen, _LINEAR), 2),
+        )
     return lines(
         f"*hidden, output = {model.layers}",
         "for layer in hidden:",
@@ -48,14 +52,15 @@ def _layer(layer: str, chosen: InitializationSettings, activation: Activation, b
         drawn = f"bound = 1 / math.sqrt({layer}.weight[0].numel())\n{_uniform(f'{layer}.bias')}"
     else:
         drawn = f"nn.init.zeros_({layer}.bias)"
-    return lines(_weight(f"{layer}.weight", chosen, activation), drawn if bias else "")
+    return lines(weight_lines(f"{layer}.weight", chosen, activation), drawn if bias else "")
 
 
 def _uniform(target: str) -> str:
     return f"nn.init.uniform_({target}, -bound, bound, {_FROM})"
 
 
-def _weight(target: str, chosen: InitializationSettings, activation: Activation) -> str:
+def weight_lines(target: str, chosen: InitializationSettings, activation: Activation) -> str:
+    """Lines that fill the parameter called `target` from `weights_stream`, in front of `activation`."""
     gain = chosen.gain_for(activation)
     name, parts, scaled = _CALLS[chosen.name](chosen, gain, activation)
     filled = call(f"nn.init.{name}", [target, *parts], 1)
@@ -74,10 +79,8 @@ def _gain_text(gain: float, activation: Activation) -> str:
 def _he(kind: str) -> Callable[[InitializationSettings, float, Activation], Call]:
     def made(chosen: InitializationSettings, gain: float, activation: Activation) -> Call:
         mode = [] if chosen.mode == "fan_in" else [f'mode="{chosen.mode}"']
-        if not (activation.has_torch_gain and gain == activation.gain):
-            return f"kaiming_{kind}_", [*mode, 'nonlinearity="linear"', _FROM], gain != 1
-        slope = ["a=0.01"] if activation.name == "leaky_relu" else []
-        return f"kaiming_{kind}_", [*slope, *mode, f'nonlinearity="{activation.name}"', _FROM], False
+        # drawn without a gain and multiplied by it, as the run does: the same to the last bit
+        return f"kaiming_{kind}_", [*mode, 'nonlinearity="linear"', _FROM], gain != 1
 
     return made
 
@@ -117,10 +120,10 @@ def _recurrent_module(module: str, chosen: InitializationSettings, activation: A
             f"for parameter in {module}.parameters():",
             indented(_uniform("parameter")),
         )
-    matrix = _weight("parameter", chosen, activation)
+    matrix = weight_lines("parameter", chosen, activation)
     if gates > 1:
         loop = f"for gate in parameter.data.chunk({gates}):  # each gate has a matrix of its own"
-        matrix = lines(loop, indented(_weight("gate", chosen, activation)))
+        matrix = lines(loop, indented(weight_lines("gate", chosen, activation)))
     return lines(
         f"for name, parameter in {module}.named_parameters():",
         '    if name.startswith("bias"):',

@@ -29,6 +29,7 @@ class ModelCode:
     """definitions: classes; make: lines that leave the network in `model`, as PyTorch makes it, in float32.
 
     layers:    its layers with weights, first to last, as an expression that gives a list
+    kinds:     what isinstance tells them by, "" where it is not that simple
     depth:     how many of them are hidden
     recurrent: the name of its recurrent module, which comes before `model.output`; "" for none
     gates:     matrices that lie in one parameter of the recurrent module
@@ -39,6 +40,7 @@ class ModelCode:
     definitions: tuple[str, ...]
     make: str
     layers: str = ""
+    kinds: str = ""
     depth: int = 1
     recurrent: str = ""
     gates: int = 1
@@ -58,7 +60,7 @@ def model_code(model: ModelSettings, data: Dataset, outputs: int) -> ModelCode:
         own = own_model_code(model, data.shape, outputs)
         layers = f"[{', '.join(own.layers)}]"
         depth = len(own.layers) - 1
-        return ModelCode(own.definitions, own.make, layers, depth, modes=True, imports=own.imports, own=own)
+        return ModelCode(own.definitions, own.make, layers, "", depth, modes=True, imports=own.imports, own=own)
     settings = dict(model.settings)
     if model.name == "mlp":
         return _mlp(settings, data.inputs, outputs)
@@ -73,7 +75,7 @@ def _hidden(linear: str, norm: str, activation: str, *behind: str) -> list[str]:
 
 def _sequential(parts: list[str]) -> str:
     inner = "\n".join(f"{INDENT}{part}," for part in parts)
-    return f"model = nn.Sequential(\n{inner}\n)" if len(parts) > 1 else f"model = nn.Sequential({parts[0]})"
+    return f"model = nn.Sequential(\n{inner}\n)"
 
 
 def _mlp(settings: dict[str, Any], inputs: int, outputs: int) -> ModelCode:
@@ -86,17 +88,21 @@ def _mlp(settings: dict[str, Any], inputs: int, outputs: int) -> ModelCode:
         definitions, later = (_residual(norm, settings["activation"], width),), ["Residual()"]
     last = f"nn.Linear({width if depth else inputs}, {outputs})"
     if depth == 0:
-        make = _sequential([last])
+        make = f"model = {last}"
     elif depth <= LISTED:
         make = _sequential([*first, *(later * (depth - 1)), last])
     else:
         make = lines(
             f"layers = [{', '.join(first)}]",
             f"for _ in range({depth - 1}):",
-            f"{INDENT}layers += [{', '.join(later)}]",
+            INDENT + _added(later),
             f"model = nn.Sequential(*layers, {last})",
         )
-    return ModelCode(definitions, make, _listing("nn.Linear"), depth, modes=bool(norm) and depth > 0)
+    return ModelCode(definitions, make, _listing("nn.Linear"), "nn.Linear", depth, modes=bool(norm) and depth > 0)
+
+
+def _added(parts: list[str]) -> str:
+    return f"layers += [{', '.join(parts)}]" if len(parts) > 1 else f"layers.append({parts[0]})"
 
 
 def _listing(kinds: str) -> str:
@@ -131,7 +137,8 @@ def _cnn(settings: dict[str, Any], shape: tuple[int, ...], outputs: int) -> Mode
         parts += _hidden(convolution, norm, activation, "nn.MaxPool2d(2)" if pool else "")
         channels, sides = width, [side // 2 for side in sides] if pool else sides
     parts += ["nn.Flatten()", f"nn.Linear({channels * math.prod(sides)}, {outputs})"]
-    return ModelCode((), _folded(parts), _listing("nn.Conv2d | nn.Linear"), settings["depth"], modes=bool(norm))
+    kinds = "nn.Conv2d | nn.Linear"
+    return ModelCode((), _folded(parts), _listing(kinds), kinds, settings["depth"], modes=bool(norm))
 
 
 def _folded(parts: list[str]) -> str:
@@ -146,7 +153,7 @@ def _folded(parts: list[str]) -> str:
                 return lines(
                     f"layers = [{', '.join(before)}]" if sum(map(len, before)) < 80 else _listed("layers = [", before),
                     f"for _ in range({times}):",
-                    f"{INDENT}layers += [{', '.join(block)}]",
+                    INDENT + _added(block),
                     f"model = nn.Sequential(*layers, {', '.join(behind)})",
                 )
     return _sequential(parts)

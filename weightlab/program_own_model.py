@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
-from weightlab.own_model import LAYERS, OwnModel, OwnNetwork
+from weightlab.own_model import LAYERS, PROBES, OwnModel, OwnNetwork
 from weightlab.program_own import source_of
 from weightlab.program_text import call, comment, lines
 
@@ -18,6 +19,7 @@ class OwnModelCode:
     layers: those with weights, in the order in which examples pass them, as expressions
     modules: the same layers themselves
     draws:  whether it draws at random in training, as dropout does
+    idle:   whether some parameters get no gradient
     """
 
     definitions: tuple[str, ...]
@@ -25,6 +27,7 @@ class OwnModelCode:
     layers: tuple[str, ...]
     modules: tuple[nn.Module, ...]
     draws: bool
+    idle: bool
     imports: tuple[str, ...] = ()
 
 
@@ -34,7 +37,7 @@ def own_model_code(model: OwnModel, shape: tuple[int, ...], outputs: int) -> Own
     assert isinstance(network, OwnNetwork)
     names = {part: name for name, part in network.module.named_modules()}
     layers = tuple(_expression(names[part]) for _, part in network.layers)
-    known = layers, tuple(part for _, part in network.layers), network.draws
+    known = layers, tuple(part for _, part in network.layers), network.draws, _is_idle(network, shape)
     given = getattr(model.make, "module", None)  # a module, not what makes one
     if given is not None:
         text = _constructor(given)
@@ -45,6 +48,11 @@ def own_model_code(model: OwnModel, shape: tuple[int, ...], outputs: int) -> Own
     # what the learner's code draws for itself comes from seed 0
     make = lines("torch.manual_seed(0)", f"model = {own.name}()")
     return OwnModelCode(own.definitions, make, *known, own.imports)
+
+
+def _is_idle(network: OwnNetwork, shape: tuple[int, ...]) -> bool:
+    network(torch.zeros(PROBES, *shape, dtype=torch.float64)).sum().backward()
+    return any(parameter.grad is None for parameter in network.parameters())
 
 
 def _place_for(shape: tuple[int, ...]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from weightlab.program_text import indented, lines
+from weightlab.program_text import call, indented, lines
 
 Settings = Mapping[str, float]
 
@@ -43,7 +43,8 @@ _RULES: Mapping[str, _Written] = MappingProxyType({
         "AveragedMomentum",
         "m <- momentum * m + (1 - momentum) * gradient;  w <- w - lr * m.",
         ("momentum",), ("average",),
-        'average.mul_(group["momentum"]).add_(gradient, alpha=1 - group["momentum"])\np.sub_(average, alpha=group["lr"])',
+        'average.mul_(group["momentum"]).add_(gradient, alpha=1 - group["momentum"])\n'
+        'p.sub_(average, alpha=group["lr"])',
     ),
     "sutskever_momentum": _Written(
         "SutskeverMomentum",
@@ -53,11 +54,10 @@ _RULES: Mapping[str, _Written] = MappingProxyType({
     ),
     "sutskever_nesterov": _Written(
         "SutskeverNesterov",
-        "v <- momentum * v - lr * gradient at w + momentum * v;  w <- w + v (Sutskever and others 2013).",
+        "v <- momentum * v - lr * gradient at w + momentum * v;  w <- w + v.",
         ("momentum",), ("velocity",),
-        '# p is at w + momentum * v, so this goes to w + the new v\n'
-        'p.sub_(gradient, alpha=group["lr"])\n'
-        'velocity.mul_(group["momentum"]).sub_(gradient, alpha=group["lr"])',
+        'velocity.mul_(group["momentum"]).sub_(gradient, alpha=group["lr"])\n'
+        'p.copy_(self.state[p]["weights"] + velocity)',
     ),
     "momentum": _Written(
         "Momentum",
@@ -119,11 +119,12 @@ _RULES: Mapping[str, _Written] = MappingProxyType({
 _LOOK_AHEAD = """
 @torch.no_grad()
 def look_ahead(self):
-    \"\"\"Go where the gradient is to be taken; `step` goes on from there.\"\"\"
+    \"\"\"Go where the gradient is to be taken; `step` comes back.\"\"\"
     for group in self.param_groups:
         for p in group["params"]:
             velocity = self.state[p].setdefault("velocity", torch.zeros_like(p))
-            p.add_(group["momentum"] * velocity)"""
+            self.state[p]["weights"] = p.clone()
+            p.add_(velocity, alpha=group["momentum"])"""
 
 
 def rule_class(rule: str, stages: Sequence[Settings]) -> RuleClass:
@@ -148,7 +149,8 @@ def rule_class(rule: str, stages: Sequence[Settings]) -> RuleClass:
 
 def _constructor(names: list[str]) -> str:
     defaults = ", ".join(f'"{name}": {name}' for name in names)
-    return f"def __init__(self, params, {', '.join(names)}):\n    super().__init__(params, {{{defaults}}})"
+    made = call("super().__init__", ["params", f"{{{defaults}}}"], 2)
+    return f"def __init__(self, params, {', '.join(names)}):\n{indented(made)}"
 
 
 def _step(rule: str, written: _Written, decays: bool) -> str:

@@ -18,6 +18,7 @@ class Updates:
     first:   the experiment as it is in the first step
     changed: step -> RUN_SETTINGS set anew there
     modes:   whether the network computes something else in training than in use
+    idle:    whether some of its parameters get no gradient
     """
 
     experiment: TrainingExperiment
@@ -25,6 +26,7 @@ class Updates:
     optimizer: OptimizerCode
     changed: Mapping[int, Mapping[str, Any]]
     modes: bool
+    idle: bool = False
 
     def values(self, name: str) -> list[Any]:
         """What a setting is in turn."""
@@ -124,7 +126,7 @@ def update_lines(updates: Updates) -> str:
     rule, experiment = updates.optimizer, updates.experiment
     x, y = ("x", "y") if experiment.batch_size else ("x_train", "y_train")
     gradient = lines(
-        "optimizer.zero_grad()",
+        f"optimizer.zero_grad({'set_to_none=False' if updates.idle else ''})",
         f"loss = {loss_of(experiment.loss, f'model({x})', y)}",
         "loss.backward()",
         _penalty(updates),

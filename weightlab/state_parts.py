@@ -24,7 +24,7 @@ from weightlab.own_optimizer import OptimizerClass
 from weightlab.schedules import SCHEDULES, ScheduleSettings
 from weightlab.state_words import read_part, read_word, shown, write_part, write_word
 from weightlab.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings
-from weightlab.validate import choose, whole_number
+from weightlab.validate import choose, number
 
 Settings = Mapping[str, Any]
 OldDefaults = Mapping[str, Settings]  # "<kind> <name>", such as "landscape cliff" -> what was another default once
@@ -125,8 +125,8 @@ def lengthened(settings: Settings, kind: str = "update rule") -> dict[str, Any]:
 def bounded(settings: Settings) -> Settings:
     """The settings of an optimizer class; ValueError where trying it out could take too long."""
     for name in _ROUNDS:
-        if settings.get(name) is not None:
-            whole_number(name, settings[name], 0, MOST_ROUNDS, why="a text that others open may ask for no more")
+        if isinstance(settings.get(name), (int, float)):
+            number(name, float(settings[name]), high=MOST_ROUNDS, why="a text that others open may ask for no more")
     return settings
 
 

@@ -31,8 +31,10 @@ def training_program(experiment: TrainingExperiment) -> str:
         *updates.optimizer.definitions,
         loss_definition(experiment.loss, experiment.dataset.classes),
         schedule.definition,
+        "torch.set_num_threads(1)  # small networks are slower on several, and sums round differently",
         _data_lines(experiment, data, model),
-        lines(_streams(experiment, model), model.make, "model.double()", first, _own_draws(model), _placed(experiment)),
+        _streams(experiment, model),
+        lines(model.make, "model.double()", first, _own_draws(model), _placed(experiment), _idle(model)),
         batch_definition(experiment.batch_size),
         validation(experiment, model.modes),
         lines(_optimizer_lines(updates.optimizer, schedule), _variables(updates)),
@@ -60,7 +62,8 @@ def _updates(experiment: TrainingExperiment, model: ModelCode) -> Updates:
         given[step] = {name: value for name, value in values.items() if name in RUN_SETTINGS}
         if now.optimizer != before.optimizer:
             optimizers.append((step, now.optimizer))
-    return Updates(experiment, first, optimizer_code(optimizers), given, model.modes)
+    idle = model.own is not None and model.own.idle
+    return Updates(experiment, first, optimizer_code(optimizers), given, model.modes, idle)
 
 
 def _data_lines(experiment: TrainingExperiment, data: DataCode, model: ModelCode) -> str:
@@ -102,7 +105,6 @@ def _streams(experiment: TrainingExperiment, model: ModelCode) -> str:
         f"seeds = {seeds}",
         "weights_stream = torch.Generator().manual_seed(seeds[0])" if weights else "",
         "order_stream = torch.Generator().manual_seed(seeds[1])" if order else "",
-        "",
     )
 
 
@@ -111,6 +113,15 @@ def _own_draws(model: ModelCode) -> str:
         return ""
     drawn = "torch.manual_seed(int(torch.randint(2**62, (), generator=weights_stream)))"
     return f"{drawn}  # for dropout"
+
+
+def _idle(model: ModelCode) -> str:
+    if model.own is None or not model.own.idle:
+        return ""
+    return lines(
+        "for p in model.parameters():  # those that no gradient reaches are penalized and decay too",
+        "    p.grad = torch.zeros_like(p)",
+    )
 
 
 def _placed(experiment: TrainingExperiment) -> str:

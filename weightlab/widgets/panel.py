@@ -15,6 +15,7 @@ from weightlab.validate import choose
 from weightlab.widgets.controls import AskedQuestion, Choice, Control, Question, Slider, Toggle
 from weightlab.widgets.fan import Fan, GatheredFan, no_fan
 from weightlab.widgets.live import Mail, Worker
+from weightlab.widgets.packed import packed_fan
 from weightlab.widgets.take_home import TakeHome
 
 Row = dict[str, str]
@@ -229,7 +230,7 @@ class Panel(TakeHome):
         elif words:
             self.send(self._kept_fan.texts(positions))
         else:
-            self.send(*self._kept_fan.pictures(positions))
+            self.send(*packed_fan(*self._kept_fan.pictures(positions)))
 
     def _greet(self) -> None:
         """A page has opened or reloaded; traits hold everything, unless a subclass has sent rows besides."""

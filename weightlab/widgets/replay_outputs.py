@@ -14,7 +14,7 @@ from weightlab.widgets.replay import save_html
 from weightlab.widgets.stepper_panel import StepperPanel
 
 LINES = 60  # of an update loop that waits for Step: ten passes
-RAN = "In the notebook this run waits for Start; here it has gone to its end."
+WAITS = "In the notebook this run waits for Start; here it has"
 
 
 class ReplayOutputs:
@@ -50,7 +50,8 @@ class ReplayOutputs:
         """Run the live panels that the notebook left waiting, and write their replays again; all replays."""
         for panel, path in self._waiting:
             if panel._shown is not None:  # not closed since
-                panel.run(LINES) if isinstance(panel, StepperPanel) else panel.run()
-                save_html(panel, path, note=RAN)
+                line_by_line = isinstance(panel, StepperPanel)
+                panel.run(LINES) if line_by_line else panel.run()
+                save_html(panel, path, note=f"{WAITS} {f'run {LINES} lines' if line_by_line else 'gone to its end'}.")
         self._waiting.clear()
         return self.saved

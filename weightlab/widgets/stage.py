@@ -12,7 +12,10 @@ import traitlets
 from weightlab.pictures import Axis, Backdrop, Bowl, Picture, Raster, View
 
 _HERE = Path(__file__).parent
-_PARTS = ("scales.js", "drawing.js", "controls.js", "transport.js", "pointer.js", "fan.js", "home.js", "stage.js")
+_PARTS = tuple(
+    f"{part}.js"
+    for part in ("scales", "drawing", "controls", "transport", "pointer", "packed", "fan", "home", "stage")
+)
 
 
 def _axis(axis: Axis) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class Fans {
   }
 
   take(message, buffers) {
+    if (!message.packed) { this.taken(message, buffers); return; }
+    inflate(buffers[0]).then((bytes) => this.taken(message, [unpackFloats(bytes, message.packed), ...buffers.slice(1)]));
+  }
+
+  taken(message, buffers) {
     const asked = this.asked && this.asked.name === message.name ? this.asked : null;
     if (asked) {
       const waited = performance.now() - asked.at;

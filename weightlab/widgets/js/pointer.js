@@ -17,8 +17,9 @@ function grabPad(stage, event) {
     const box = stage.board.getBoundingClientRect();
     const x = Math.min(Math.max(e.clientX - box.left, area.x), area.x + area.w);
     const y = Math.min(Math.max(e.clientY - box.top, area.y), area.y + area.h);
-    stage.set(across, plot.x.value(x));
-    stage.set(up, plot.y.value(y));
+    // four digits: finer than a pixel, and short in a text
+    stage.set(across, Number(plot.x.value(x).toPrecision(4)));
+    stage.set(up, Number(plot.y.value(y).toPrecision(4)));
     stage.dirty.moving = true;
     e.preventDefault();
   };

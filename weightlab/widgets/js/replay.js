@@ -1,24 +1,5 @@
 // A panel in a page of its own: no kernel answers, but what the page holds. Comes after the stage's parts.
 
-// Second differences of rounded float32s, a byte plane at a time, as packed.py lays them out.
-function unpackFloats(bytes, { shape: [count, rows, columns], bits }) {
-  const drop = 23 - bits;
-  const total = count * rows * columns;
-  const numbers = new Uint32Array(total);
-  for (let column = 0, at = 0; column < count * columns; column++) {
-    const first = Math.floor(column / columns) * rows * columns + (column % columns);
-    let slope = 0;
-    let place = 0;
-    for (let row = 0; row < rows; row++, at++) {
-      const folded = bytes[at] | (bytes[at + total] << 8) | (bytes[at + 2 * total] << 16) | (bytes[at + 3 * total] << 24);
-      slope = (slope + ((folded >>> 1) ^ -(folded & 1))) | 0;
-      place = (place + slope) | 0;
-      numbers[first + row * columns] = place < 0 ? (-place << drop) | 0x80000000 : place << drop;
-    }
-  }
-  return new DataView(numbers.buffer);
-}
-
 function unpack(node, blocks) {
   if (Array.isArray(node)) return node.map((part) => unpack(part, blocks));
   if (node === null || typeof node !== "object") return node;
@@ -28,9 +9,7 @@ function unpack(node, blocks) {
 }
 
 async function readReplay(text) {
-  const deflated = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
-  const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const whole = new Uint8Array(await new Response(stream).arrayBuffer());
+  const whole = await inflate(Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0)));
   const head = new DataView(whole.buffer).getUint32(0, true);
   return unpack(JSON.parse(new TextDecoder().decode(whole.subarray(4, 4 + head))), whole.subarray(4 + head));
 }
@@ -180,6 +159,7 @@ async function startReplay() {
     still.before(root);
     const stage = new StageView(new ReplayModel(replay), root);
     root.weightlab = stage; // for the console and the browser tests
+    stage.questionsBox.firstChild.replaceWith(make("h2", { text: "Predicted before the run" })); // none is open here
     root.querySelector(".wl-below").before(make("p", { class: "wl-note", text: replay.note }));
     stage.board.addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true }); // its pads need the lab
     takeKeysFromThePage(root);

@@ -141,7 +141,8 @@ class StageView {
     const share = before > 0 ? this.place / before : 1;
     const end = Math.max(0, table.rows - 1);
     this.table = table;
-    this.place = this.playing || !atEnd ? Math.min(end, share * end) : end;
+    this.place = (this.playing || !atEnd) && !this.toEnd ? Math.min(end, share * end) : end;
+    this.toEnd = false;
     this.stats.rows = table.rows;
     this.fresh = true;
     Object.assign(this.dirty, { still: true, moving: true });
@@ -291,6 +292,7 @@ class StageView {
 
   branch() {
     this.playing = false;
+    this.toEnd = this.model.get("transport").live; // a live run stands where it branches
     this.send({ type: "branch", step: Math.round(this.table.step(this.place)) });
   }
 

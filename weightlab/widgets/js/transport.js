@@ -40,7 +40,7 @@ function showTransport(stage) {
     button("❙◀", "back", () => stage.nudge(-1), { title: "One step back" }), button("▶❙", "forward", () => stage.nudge(1), { title: "One step forward" }),
     stage.scrub, stage.stepText, speed);
   if (state.branch) {
-    replay.append(button("⑂ Branch here", "branch", () => stage.branch(), { title: "From the step shown on, go on with other settings" }));
+    replay.append(button("Branch here", "branch", () => stage.branch(), { title: "From the step shown on, go on with other settings" }));
     if (state.branches) replay.append(button("One line again", "join", () => stage.send({ type: "join" }), { title: "Forget the earlier lines" }));
   }
   nodes.push(replay);
