@@ -146,7 +146,8 @@ def test_a_panel_whose_runs_do_not_branch_says_so() -> None:
 
 
 def _network(**settings: Any) -> TrainingPanel:
-    usual: dict[str, Any] = {"dataset": "moons", "depth": 2, "width": 8, "batch_size": 16, "rule": "momentum", "learning_rate": 0.05}
+    usual: dict[str, Any] = {"dataset": "moons", "depth": 2, "width": 8, "batch_size": 16}
+    usual |= {"rule": "momentum", "learning_rate": 0.05}
     return TrainingPanel(steps=120, **usual | settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from weightlab.widgets.time_gradients_panel import TimeGradientsPanel
 from weightlab.widgets.training_panel import TrainingPanel
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
-PANELS: tuple[type[Panel], ...] = (
+PANELS: tuple[Callable[[], Panel], ...] = (
     DescentPanel, EnsemblePanel, EpochsPanel, ImbalancePanel, SchedulePanel, SharpnessPanel, SignalPanel, StepperPanel,
     SurfacePanel, TimeGradientsPanel, TrainingPanel,
 )  # fmt: skip
@@ -45,7 +46,7 @@ def _another(panel: Panel) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("made", PANELS, ids=lambda made: made.__name__)
-def test_the_text_of_a_panel_brings_back_its_settings(made: type[Panel]) -> None:
+def test_the_text_of_a_panel_brings_back_its_settings(made: Callable[[], Panel]) -> None:
     panel = made()
     before, values = panel.text, dict(panel.values)
     assert before.startswith("weightlab1/") and " " not in before
@@ -57,7 +58,7 @@ def test_the_text_of_a_panel_brings_back_its_settings(made: type[Panel]) -> None
 
 
 @pytest.mark.parametrize("made", PANELS, ids=lambda made: made.__name__)
-def test_a_damaged_text_is_refused_and_nothing_changes(made: type[Panel]) -> None:
+def test_a_damaged_text_is_refused_and_nothing_changes(made: Callable[[], Panel]) -> None:
     panel = made()
     text, record = panel.text, panel.record
     for damaged in ("", "hello", text[:-1] + "~", text.replace("weightlab1", "weightlab99"), f"{text}/nonsense=1"):
