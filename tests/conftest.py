@@ -12,6 +12,7 @@ import no_network
 import pytest
 from browser_support import HOW_TO_GET_CHROMIUM, LabBrowser, find_chromium, lab_browser
 from hypothesis import settings
+from offline_pages import OfflineBrowser, offline_browser
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,12 +38,24 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabBrowser]:
     """JupyterLab over a copy of labs/ in Chromium, one per test file; without Chromium it skips, and in CI it fails."""
+    need_chromium()
+    with lab_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def offline() -> Iterator[OfflineBrowser]:
+    """Chromium for pages on disk, with the network shut off; without Chromium it skips, and in CI it fails."""
+    need_chromium()
+    with offline_browser() as browser:
+        yield browser
+
+
+def need_chromium() -> None:
     if find_chromium() is None:
         if os.environ.get("CI"):
             pytest.fail(f"CI must run the browser tests: {HOW_TO_GET_CHROMIUM}")
         pytest.skip(HOW_TO_GET_CHROMIUM)
-    with lab_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from weightlab.landscapes import LANDSCAPES, Landscape, landscape
 from weightlab.losses import LOSSES
 from weightlab.models import MODELS, READINGS, ModelSettings, model
 from weightlab.schedules import SCHEDULES, ScheduleSettings, schedule
-from weightlab.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, optimizer
+from weightlab.update_rules import LARGEST, SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, optimizer
 
 VALID = (
     "weightlab1/descent/rotated_quadratic,kappa=50/momentum,lr=0.02/nesterov/start=-2.2,0.1/steps=400"
@@ -29,6 +29,7 @@ VALID = (
 
 SEEDS = st.integers(0, 2**53 - 1)
 POSITIVE = st.floats(0, 1e300, exclude_min=True)
+CLIPS = st.floats(0, LARGEST, exclude_min=True)
 
 
 class Plain(torch.optim.Optimizer):
@@ -171,7 +172,7 @@ def trainings(draw: st.DrawFn) -> TrainingExperiment:
     clip = draw(st.sampled_from(("clip_norm", "clip_value")))
     changeable: dict[str, st.SearchStrategy[Any]] = {
         **{name: values for name, values in settings_of(rule.rule).items() if name in rule.settings},
-        "l1": st.floats(0, 1e6), "l2": st.floats(0, 1e6), clip: st.none() | POSITIVE,
+        "l1": st.floats(0, 1e6), "l2": st.floats(0, 1e6), clip: st.none() | CLIPS,
     }  # fmt: skip
     steps = sorted(draw(st.lists(st.integers(0, 100_000), max_size=4)))
     changes = []
@@ -182,7 +183,7 @@ def trainings(draw: st.DrawFn) -> TrainingExperiment:
         "initialization": initializations(), "schedule": schedules(), "loss": st.sampled_from(losses),
         "steps": st.integers(1, 100_000), "seed": SEEDS,
         "device": st.sampled_from(("auto", "cpu", "cuda", "cuda:0", "cuda:12", "mps")),
-        "dtype": st.sampled_from(("float32", "float64")), clip: st.none() | POSITIVE, "l1": st.floats(0, 1e6),
+        "dtype": st.sampled_from(("float32", "float64")), clip: st.none() | CLIPS, "l1": st.floats(0, 1e6),
         "l2": st.floats(0, 1e6), "weights_kept": st.integers(1, 100), "validate_every": st.integers(1, 100_000),
     }  # fmt: skip
     batch = draw(st.none() | st.integers(2, len(data.y_train)))

@@ -91,8 +91,8 @@ def test_a_toy_with_a_fan_of_a_hundred_positions_stays_under_a_megabyte(tmp_path
     assert fan is not None and list(message["fans"]) == ["learning_rate"]
     sent = message["fans"]["learning_rate"]
     assert sent["message"]["positions"] == [c["positions"] for c in panel.controls if c["name"] == "learning_rate"][0]
-    np.testing.assert_array_equal(unpacked(sent["buffers"][0], blocks), rounded(fan.tables))  # type: ignore[union-attr]
-    assert np.isnan(fan.tables).any()  # type: ignore[union-attr]  # runs that diverged are among them
+    np.testing.assert_array_equal(unpacked(sent["buffers"][0], blocks), rounded(fan.tables))
+    assert np.isnan(fan.tables).any()  # runs that diverged are among them
 
 
 def test_only_sliders_whose_pictures_are_there_can_be_moved() -> None:

@@ -135,6 +135,8 @@ def _state(cells: list[Any]) -> tuple[str, str]:
     sign, message = (_VERDICT.findall(text) or [("", "its check has printed no verdict")])[-1]
     errors = [output for output in outputs if output.output_type == "error" and output.ename != "AssertionError"]
     if errors and STATES.get(sign) != "right":  # what the answer's cell raised comes before what the check made of it
+        if errors[0].ename == "KeyboardInterrupt":  # by the timeout, or by whoever saved it
+            return "error", "stopped while it ran"
         return "error", f"{errors[0].ename}: {errors[0].evalue}".splitlines()[0]
     return STATES.get(sign, "silent"), message
 

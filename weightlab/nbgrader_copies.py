@@ -38,9 +38,10 @@ def nbgrader_copy(book: Any, *, points: float = 1.0) -> Any:
     """A lab (nbformat's notebook, left as it is) as the instructor's version of an nbgrader assignment.
 
     Every exercise becomes an answer cell, with the solution between nbgrader's markers and its explanation as
-    comments, and a locked check of `points` points, which prints the verdict and raises AssertionError unless it is
-    right. Imports and cells tagged `setup`, on which the checks rest, are locked. Folded solutions, typical wrong
-    answers and outputs are left out. Raises ValueError where an exercise does not keep the form.
+    comments, and a locked check of `points` points, which prints the verdict, forgets the answer, and raises
+    AssertionError unless it was right. Imports and cells tagged `setup`, on which the checks rest, are locked. Folded
+    solutions, typical wrong answers and outputs are left out. Raises ValueError where an exercise does not keep the
+    form.
     """
     if points < 0:
         raise ValueError(f"points must be in [0, inf), got {points:g}; 0 checks an exercise without grading it")
@@ -98,7 +99,8 @@ def _graded(cell: Any, exercise: Exercise, points: float) -> list[Any]:
     check = copy.deepcopy(cell)
     check.id = f"{cell.id[:58]}-check"  # nbformat: at most 64 characters
     call = exercise.call.replace("\n", "\n" + " " * len("verdict = "))
-    verdict = [f"verdict = {call}", "print(verdict)", "assert verdict.passed is True, verdict.message"]
+    # the next exercise must not be judged by this answer if its own cell fails
+    verdict = [f"verdict = {call}", STUB, "print(verdict)", "assert verdict.passed is True, verdict.message"]
     check.source = "\n".join([*filter(None, [exercise.preparation]), *verdict])
     check.metadata = nbformat.from_dict({"tags": CHECK_TAGS, "weightlab": {"id": exercise.name}})
     check.metadata["nbgrader"] = _nbgrader(f"{exercise.name}-check", grade=True, locked=True) | {"points": points}

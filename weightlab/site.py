@@ -44,7 +44,7 @@ _FIT_FRAMES = """addEventListener("message", (event) => {
   const height = Number(event.data && event.data.weightlabHeight);
   if (!(height > 0 && height < 20000)) return;
   for (const frame of document.querySelectorAll("iframe.weightlab-replay")) {
-    if (frame.contentWindow === event.source) frame.height = Math.ceil(height) + 2;
+    if (frame.contentWindow === event.source) frame.style.height = `${Math.ceil(height) + 2}px`;
   }
 });
 """
@@ -137,7 +137,9 @@ def lab_page(path: Path, folder: Path, others: Sequence[Path]) -> LabPage:
 def index_page(pages: Sequence[LabPage], folder: Path) -> Path:
     """Write the start page with a link to each lab; its path."""
     entries = "".join(
-        f'<li value="{int(page.name[:2])}"><a href="{page.name}">{html.escape(page.title)}</a><p>{html.escape(page.does)}</p></li>' for page in pages
+        f'<li value="{int(page.name[:2])}"><a href="{page.name}">{html.escape(page.title)}</a>'
+        f"<p>{html.escape(page.does)}</p></li>"
+        for page in pages
     )
     title = "weightlab: how a neural network's weights are updated"
     intro = (

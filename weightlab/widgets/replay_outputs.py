@@ -14,6 +14,7 @@ from weightlab.widgets.replay import save_html
 from weightlab.widgets.stepper_panel import StepperPanel
 
 LINES = 60  # of an update loop that waits for Step: ten passes
+BESIDES = 330  # pixels that a replay usually takes besides its picture, until the page has heard its height
 WAITS = "In the notebook this run waits for Start; here it has"
 
 
@@ -40,10 +41,10 @@ class ReplayOutputs:
         self.saved.append(path)
         if panel.transport["live"] and panel._shown is not None and len(panel._shown.steps) < 2:
             self._waiting.append((panel, path))
-        title = f"{html.escape(panel.title)}: replay"
+        title, height = f"{html.escape(panel.title)}: replay", panel.scene["height"] + BESIDES
         return (
             f'<iframe class="weightlab-replay" src="{html.escape(path.name)}" title="{title}" loading="lazy" '
-            'sandbox="allow-scripts" width="100%" height="900"></iframe>'
+            f'sandbox="allow-scripts" width="100%" height="{height}"></iframe>'
         )
 
     def finish(self) -> Sequence[Path]:
