@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from weightlab.widgets.descent_panel import DescentPanel
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "INSTRUCTORS.md")
@@ -91,11 +93,24 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-def test_the_example_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    example = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert example is not None
-    exec(compile(example.group(1), "README.md", "exec"), {})
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split("\n")[0].split()[-1])
+def test_the_examples_run_as_they_stand(
+    example: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_the_readme_shows_what_its_example_gives() -> None:
+    said = re.search(r"text = panel.text  # (\S+)", README)
+    assert said is not None
+    panel = DescentPanel("rotated_quadratic", ("momentum", "adam"), learning_rate=0.05)
+    assert panel.text == said[1]
+    panel.close()
 
 
 def test_actions_are_pinned_by_commit() -> None:
