@@ -192,3 +192,11 @@ def test_saving_leaves_the_panel_as_it_was() -> None:
     before = (dict(panel.values), panel.picture["table"], panel.reading, panel.summary)
     save_html(panel, sliders=("momentum",))
     assert (dict(panel.values), panel.picture["table"], panel.reading, panel.summary) == before
+
+
+def test_the_page_says_its_settings_as_a_text_that_a_panel_loads(tmp_path: Path) -> None:
+    panel = DescentPanel("rotated_quadratic", ("momentum",), learning_rate=0.03)
+    page = panel.save_html(tmp_path / "bowl.html", sliders=()).read_text(encoding="utf-8")
+    said = re.search(r"<footer>.*<code>(.*)</code></footer>", page)
+    assert said is not None and said[1] == panel.text
+    panel.close()

@@ -46,7 +46,7 @@ _PAGE = """<!doctype html>
 {reading}
 {settings}
 </figure>
-<footer>Made with weightlab {version}; runs without a kernel.</footer>
+<footer>Made with weightlab {version}; runs without a kernel. {text}</footer>
 </main>
 <script type="text/plain" id="wl-replay-data">{data}</script>
 <script type="module">{script}</script>
@@ -67,6 +67,9 @@ class Replayable(Protocol):
     def _greet(self) -> None: ...
 
     def _fan(self, name: str) -> Fan | GatheredFan | None: ...
+
+    @property
+    def text(self) -> str: ...
 
     def still(self) -> Still: ...
 
@@ -90,7 +93,7 @@ def replay_html(
         fans = _fans(panel, sliders, pack)
         traits = _traits(panel, fans, pack)
         message = {"traits": traits, "fans": fans, "note": f"{_note(panel, fans)} {note}".strip()}
-        return _page(panel.still(), traits, title or panel.title, pack.text(message))
+        return _page(panel.still(), traits, title or panel.title, pack.text(message), _said_as_text(panel))
 
 
 def save_html(
@@ -231,7 +234,16 @@ def _note(panel: Any, fans: Mapping[str, Any]) -> str:
 # ---- the page ---------------------------------------------------------------------------------------------------
 
 
-def _page(still: Still, traits: Mapping[str, Any], title: str, data: str) -> str:
+def _said_as_text(panel: Replayable) -> str:
+    """The settings as a text that a panel loads, where a text can hold them."""
+    try:
+        text = panel.text
+    except ValueError:
+        return ""
+    return f"In a lab <i>Take it home</i> loads these settings from this text: <code>{html.escape(text)}</code>"
+
+
+def _page(still: Still, traits: Mapping[str, Any], title: str, data: str, text: str) -> str:
     script = f"{Stage._esm}\n{(_HERE / 'js' / 'replay.js').read_text(encoding='utf-8')}"
     css = f"{Stage._css}\n{(_HERE / 'replay.css').read_text(encoding='utf-8')}"
     return _PAGE.format(
@@ -244,6 +256,7 @@ def _page(still: Still, traits: Mapping[str, Any], title: str, data: str) -> str
         reading=_reading_table(traits["reading"]),
         settings=_settings_table(traits),
         version=weightlab.__version__,
+        text=text,
         data=data,
         script=script,
     )
