@@ -70,6 +70,17 @@ def test_until_the_change_nothing_differs_and_from_there_on_it_does() -> None:
     assert after.learning_rates[19].tolist() == [0.1, 0.01] and after.learning_rates[20].tolist() == [0.5, 0.02]
 
 
+def test_side_by_side_a_changed_learner_walks_as_it_does_alone() -> None:
+    first = tuple(optimizer("momentum", learning_rate=0.02, momentum=share) for share in (0.0, 0.5, 0.9))
+    later = tuple(optimizer("momentum", learning_rate=0.03, momentum=share) for share in (0.9, 0.0, 0.5))
+    again = tuple(optimizer("momentum", learning_rate=0.01, momentum=share) for share in (0.5, 0.8, 0.0))
+    together = descend(DescentExperiment(BOWL, first, steps=60, changes=((20, later), (40, again))))
+    for i in range(3):
+        changes = ((20, (later[i],)), (40, (again[i],)))
+        alone = descend(DescentExperiment(BOWL, (first[i],), steps=60, changes=changes))
+        assert torch.equal(together.weights[:, i], alone.weights[:, 0])
+
+
 def test_a_schedule_scales_the_changed_rate_and_plateau_keeps_its_count() -> None:
     first, later = (optimizer("momentum", learning_rate=0.01),), (optimizer("momentum", learning_rate=0.03),)
     steps = DescentExperiment(BOWL, first, steps=30, schedule=schedule("step", step_size=10), changes=((15, later),))

@@ -312,7 +312,7 @@ def test_labels_tell_learners_of_one_rule_apart() -> None:
 @settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from(sorted(LANDSCAPES)),
-    rate=st.sampled_from([0.0, 1e-300, 1e300]) | st.floats(0, 1e6),
+    rate=st.sampled_from([0.0, 1e-300, 1e20]) | st.floats(0, 1e6),
     momentum=st.sampled_from([1e-12, 1 - 1e-12]) | st.floats(1e-6, 0.999999),
     start=st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)),
     scale=st.floats(1e-6, 1e6),

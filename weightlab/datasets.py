@@ -14,6 +14,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from weightlab.devices import settle_threads
 from weightlab.validate import choose, number, whole_number
 
 Setting = tuple[float, float, float]  # default, lowest, highest
@@ -298,6 +299,7 @@ def _split(
     label_noise: float,
     generator: torch.Generator,
 ) -> Dataset:
+    settle_threads()  # mean and scale are sums, which several threads round differently
     fraction = number("validation_fraction", validation_fraction, 0, 0.9, why="keep examples to train on")
     noise = number("label_noise", label_noise, 0, 1)
     training, validation = _stratified(examples.y, fraction, generator)

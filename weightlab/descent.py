@@ -31,8 +31,8 @@ def descend(experiment: DescentExperiment) -> DescentRecord:
     Repeats to the bit for equal experiments. Divergence is a result: see the record's `statuses`.
     """
     settle_threads()
-    landscape, optimizers, scale = experiment.landscape, experiment.optimizers, experiment.loss_scale
-    groups = _groups(optimizers)
+    landscape, scale = experiment.landscape, experiment.loss_scale
+    groups = _groups(experiment)
     order = [learner for group in groups for learner in group.learners]
     with torch.no_grad():
         weights, points, gradients, rates = _walk(experiment, groups)
@@ -136,15 +136,18 @@ def _together(values: list[float]) -> float | Tensor:
     return torch.tensor(values, dtype=torch.float64).unsqueeze(-1)
 
 
-def _groups(optimizers: tuple[OptimizerSettings, ...]) -> list[_Group | _TorchLearner]:
-    by_rule: dict[str, list[int]] = {}
+def _groups(experiment: DescentExperiment) -> list[_Group | _TorchLearner]:
+    optimizers = experiment.optimizers
+    # side by side learners of a rule all have a velocity; alone one without momentum has none until it is switched on
+    apart = bool(experiment.changes)
+    by_rule: dict[tuple[str, int], list[int]] = {}
     classes: list[_Group | _TorchLearner] = []
     for learner, optimizer in enumerate(optimizers):
         if isinstance(optimizer.rule, str):
-            by_rule.setdefault(optimizer.rule, []).append(learner)
+            by_rule.setdefault((optimizer.rule, learner if apart else 0), []).append(learner)
         else:
             classes.append(_TorchLearner(optimizer, learner))
-    return [*(_Group(UPDATE_RULES[rule], learners, optimizers) for rule, learners in by_rule.items()), *classes]
+    return [*(_Group(UPDATE_RULES[rule], learners, optimizers) for (rule, _), learners in by_rule.items()), *classes]
 
 
 def _walk(
@@ -161,6 +164,9 @@ def _walk(
         group.start(part, experiment)
     weights, points, gradients = [], [], []
     for step in range(steps + 1):
+        if step in turns and step < steps:
+            for group in groups:
+                group.turn(turns[step])
         ahead = [group.point(part) for group, part in zip(groups, parts, strict=True)]
         point = w if all(one is part for one, part in zip(ahead, parts, strict=True)) else torch.cat(ahead)
         gradient = landscape.gradient(point)
@@ -173,9 +179,6 @@ def _walk(
         gradients.append(gradient)
         if step == steps:
             break
-        if step in turns:
-            for group in groups:
-                group.turn(turns[step])
         pace.set(step, w)
         shares = gradient.split(sizes) if len(sizes) > 1 else (gradient,)
         parts = [group.step(part, share) for group, part, share in zip(groups, parts, shares, strict=True)]
@@ -345,6 +348,8 @@ def measured_rate(
     kept = record.kept_steps if isinstance(record, SweepRecord) else torch.arange(record.steps + 1)
     offsets = (record.weights - torch.tensor(minimum, dtype=torch.float64)).abs().amax(-1)
     pairs = (kept.diff() == 1).nonzero().squeeze(-1)
+    if not len(pairs):
+        return torch.full(offsets.shape[1:], torch.nan, dtype=torch.float64)
     # amax keeps the range of float64, where squares would underflow at 1e-154
     distances = torch.maximum(offsets[pairs], offsets[pairs + 1])
     log = distances.log()

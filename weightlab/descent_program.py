@@ -12,6 +12,7 @@ from weightlab.program_schedules import ScheduleCode, schedule_code
 from weightlab.program_text import arguments, call, comment, indented, lines, literal, program, times
 from weightlab.program_updates import changed_group
 
+LONGEST = 70  # characters of what stands in one line
 NOISE_BLOCK = 64  # rows that weightlab.descent.drawn_noise draws together
 
 
@@ -24,9 +25,11 @@ def descent_program(experiment: DescentExperiment) -> str:
     walk = _walk_alone(experiment, rules[0], schedule) if alone else _walk_together(experiment, rules, schedule)
     imports = ["import torch", *loss.imports, *schedule.imports, *(line for rule in rules for line in rule.imports)]
     definitions = dict.fromkeys(text for rule in rules for text in rule.definitions)
-    summary = f"{landscape_label(experiment.landscape)}: {', '.join(_unique(experiment.labels))}."
+    names = ", ".join(_names(experiment))
+    if len(names) > LONGEST:
+        names = f"{len(rules)} optimizers side by side"
     blocks = [*loss.definitions, *definitions, schedule.definition, _noise(experiment), *walk]
-    return program(summary.replace("\\", ""), imports, blocks)
+    return program(f"{landscape_label(experiment.landscape)}: {names}.", imports, blocks)
 
 
 def stages(experiment: DescentExperiment, learner: int) -> list[tuple[int, Any]]:
@@ -47,10 +50,10 @@ def _noise(experiment: DescentExperiment) -> str:
     )
 
 
-def _start(experiment: DescentExperiment) -> str:
+def _start(experiment: DescentExperiment, depth: int = 0) -> str:
     assert experiment.start is not None
     start = ", ".join(literal(value) for value in experiment.start)
-    return f"w = torch.tensor([{start}], dtype=torch.float64, requires_grad=True)"
+    return call("w = torch.tensor", [f"[{start}]", "dtype=torch.float64", "requires_grad=True"], depth)
 
 
 def _gradient(experiment: DescentExperiment, closure: bool) -> str:
@@ -137,7 +140,7 @@ def _walk_together(
         turn = "group.update(changes.get(step, {}))"
     body = lines(
         f'"""The weights after {experiment.steps} steps."""',
-        _start(experiment),
+        _start(experiment, 1),
         call("optimizer = optimizer_class", made, 1),
         schedule.setup,
         "group = optimizer.param_groups[0]" if changing else "",
@@ -146,9 +149,9 @@ def _walk_together(
         "return w.detach()",
     )
     runs = []
-    for label, rule in zip(_unique(experiment.labels), rules, strict=True):
+    for label, rule in zip(_names(experiment), rules, strict=True):
         parts = [rule.constructor, *([_table(rule.changes)] if changing else []), *arguments(rule.arguments)]
-        runs.append(f'    "{label}": {_nested(call("descend", parts, 1, tail=","))}')
+        runs.append(indented(call(f'"{label}": descend', parts, 1, tail=",")))
     return [
         f"def descend({', '.join(signature)}):\n{indented(body)}",
         "\n".join(["results = {", *runs, "}"]),
@@ -168,19 +171,14 @@ def _table(changes: Any) -> str:
     return f"{{{', '.join(steps)}}}"
 
 
-def _nested(text: str) -> str:
-    head, *rest = text.split("\n")
-    return "\n".join([head, *(indented(line) for line in rest)])
-
-
-def _unique(labels: Sequence[str]) -> list[str]:
-    """Each label once: a number behind those that come again."""
+def _names(experiment: DescentExperiment) -> list[str]:
+    """The legend's names; where one is long or comes again, the rule's with a number."""
     found: list[str] = []
-    for label in labels:
-        again, number = label, 2
-        while again in found:
-            again, number = f"{label}, run {number}", number + 1
-        found.append(again)
+    for label, optimizer in zip(experiment.replace(changes=()).labels, experiment.optimizers, strict=True):
+        name, number = label, 1
+        while name in found or len(name) > LONGEST:
+            name, number = f"{optimizer.label} {number}", number + 1
+        found.append(name)
     return found
 
 

@@ -15,7 +15,7 @@ from weightlab.landscapes import Landscape
 from weightlab.losses import LOSSES
 from weightlab.models import ModelSettings
 from weightlab.schedules import ScheduleSettings, schedule
-from weightlab.update_rules import OptimizerSettings
+from weightlab.update_rules import LARGEST, OptimizerSettings
 from weightlab.validate import choose, number, whole_number
 
 MAX_DESCENT_STEPS = 100_000
@@ -215,7 +215,7 @@ class TrainingExperiment:
             object.__setattr__(self, name, number(name, getattr(self, name), 0, 1e6, why="0 switches the penalty off"))
         for name in ("clip_norm", "clip_value"):
             if getattr(self, name) is not None:
-                bound = number(name, getattr(self, name), 0, open_low=True, why="None switches clipping off")
+                bound = number(name, getattr(self, name), 0, LARGEST, open_low=True, why="None switches clipping off")
                 object.__setattr__(self, name, bound)
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(

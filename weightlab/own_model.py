@@ -71,11 +71,6 @@ class OwnNetwork(Network):
             self.stream = torch.Generator().manual_seed(drawn).get_state()
 
     @property
-    def draws(self) -> bool:
-        """Whether it draws at random in training, as dropout does."""
-        return self._stream is not None
-
-    @property
     def has_modes(self) -> bool:
         return True  # dropout has no buffers to be known by
 

@@ -118,7 +118,7 @@ def data_code(data: Dataset) -> DataCode:
         else '"""Standardized examples and their classes."""',
         f"generator = torch.Generator().manual_seed({settings['seed']})",
         examples.lines,
-        _split(data.classes, fraction, examples.class_sizes),
+        split_lines(data.classes, fraction, examples.class_sizes),
         _standardization(data),
         _label_noise(noise, data.classes),
         _returned(fraction, noise),
@@ -137,7 +137,7 @@ def _own(data: Dataset) -> _Examples:
     return _Examples(text)
 
 
-def _split(classes: int, fraction: float, sizes: tuple[int, ...]) -> str:
+def split_lines(classes: int, fraction: float, sizes: tuple[int, ...]) -> str:
     """Lines that leave the places of the examples for training and for validation."""
     chosen = lines(
         f"for label in range({classes}):",

@@ -32,7 +32,7 @@ def initialization_lines(chosen: InitializationSettings, activation: Activation,
         return lines(
             "for layer in model.modules():",
             f"    if isinstance(layer, {model.kinds}):",
-            indented(_layer("layer", chosen, _LINEAR), 2),
+            indented(_layer("layer", chosen, _LINEAR, depth=2), 2),
         )
     return lines(
         f"*hidden, output = {model.layers}",
@@ -46,24 +46,29 @@ def _same_everywhere(chosen: InitializationSettings, activation: Activation) -> 
     return chosen.gain_for(activation) == chosen.gain_for(_LINEAR)
 
 
-def _layer(layer: str, chosen: InitializationSettings, activation: Activation, bias: bool = True) -> str:
+def _layer(
+    layer: str, chosen: InitializationSettings, activation: Activation, bias: bool = True, depth: int = 1
+) -> str:
     """Lines that fill weight and bias of a linear or convolutional layer."""
     if chosen.name == "pytorch_default":
         drawn = f"bound = 1 / math.sqrt({layer}.weight[0].numel())\n{_uniform(f'{layer}.bias')}"
     else:
         drawn = f"nn.init.zeros_({layer}.bias)"
-    return lines(weight_lines(f"{layer}.weight", chosen, activation), drawn if bias else "")
+    return lines(weight_lines(f"{layer}.weight", chosen, activation, depth), drawn if bias else "")
 
 
 def _uniform(target: str) -> str:
     return f"nn.init.uniform_({target}, -bound, bound, {_FROM})"
 
 
-def weight_lines(target: str, chosen: InitializationSettings, activation: Activation) -> str:
-    """Lines that fill the parameter called `target` from `weights_stream`, in front of `activation`."""
+def weight_lines(target: str, chosen: InitializationSettings, activation: Activation, depth: int = 1) -> str:
+    """Lines that fill the parameter called `target` from `weights_stream`, in front of `activation`.
+
+    depth: at most how far they will be indented.
+    """
     gain = chosen.gain_for(activation)
     name, parts, scaled = _CALLS[chosen.name](chosen, gain, activation)
-    filled = call(f"nn.init.{name}", [target, *parts], 1)
+    filled = call(f"nn.init.{name}", [target, *parts], depth)
     return lines(filled, f"{target}.data.mul_({_gain_text(gain, activation)})" if scaled else "")
 
 
@@ -120,10 +125,10 @@ def _recurrent_module(module: str, chosen: InitializationSettings, activation: A
             f"for parameter in {module}.parameters():",
             indented(_uniform("parameter")),
         )
-    matrix = weight_lines("parameter", chosen, activation)
+    matrix = weight_lines("parameter", chosen, activation, 2)
     if gates > 1:
         loop = f"for gate in parameter.data.chunk({gates}):  # each gate has a matrix of its own"
-        matrix = lines(loop, indented(weight_lines("gate", chosen, activation)))
+        matrix = lines(loop, indented(weight_lines("gate", chosen, activation, 3)))
     return lines(
         f"for name, parameter in {module}.named_parameters():",
         '    if name.startswith("bias"):',

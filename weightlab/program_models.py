@@ -13,7 +13,7 @@ from weightlab.program_own_model import OwnModelCode, own_model_code
 from weightlab.program_text import INDENT, lines
 
 LISTED = 3  # hidden layers that are written one by one; more are made in a loop
-_MODULES = {
+MODULES = {
     "sigmoid": "nn.Sigmoid()",
     "tanh": "nn.Tanh()",
     "relu": "nn.ReLU()",
@@ -79,7 +79,7 @@ def _sequential(parts: list[str]) -> str:
 
 
 def _mlp(settings: dict[str, Any], inputs: int, outputs: int) -> ModelCode:
-    width, depth, activation = settings["width"], settings["depth"], _MODULES[settings["activation"]]
+    width, depth, activation = settings["width"], settings["depth"], MODULES[settings["activation"]]
     norm = f"nn.BatchNorm1d({width})" if settings["batch_norm"] else ""
     first = _hidden(f"nn.Linear({inputs}, {width})", norm, activation)
     definitions: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ def _residual(norm: str, activation: str, width: int) -> str:
 
 
 def _cnn(settings: dict[str, Any], shape: tuple[int, ...], outputs: int) -> ModelCode:
-    width, activation = settings["width"], _MODULES[settings["activation"]]
+    width, activation = settings["width"], MODULES[settings["activation"]]
     norm = f"nn.BatchNorm2d({width})" if settings["batch_norm"] else ""
     channels, *sides = shape
     parts = [f"nn.Unflatten(1, {tuple(shape)})"]

@@ -99,9 +99,8 @@ def _written_out(rule: str, stages: Sequence[Mapping[str, float]]) -> bool:
         return True  # torch.optim.SGD's steps are theirs only while rate or momentum stay constant
     if rule in ("adam", "adamw"):
         return any(values["bias_correction"] != 1 for values in stages)
-    # torch keeps no velocity while momentum is 0, these rules do: it shows once momentum is there again
-    momenta = [values.get("momentum", 0.0) for values in stages]
-    return any(momentum == 0 and max(momenta[number:]) > 0 for number, momentum in enumerate(momenta))
+    # torch.optim.RMSprop that begins without momentum has no velocity to go on with once there is one
+    return rule == "rmsprop" and stages[0]["momentum"] == 0 and any(values["momentum"] > 0 for values in stages)
 
 
 def _changes(stages: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[int, dict[str, Any]]:

@@ -37,7 +37,7 @@ def own_model_code(model: OwnModel, shape: tuple[int, ...], outputs: int) -> Own
     assert isinstance(network, OwnNetwork)
     names = {part: name for name, part in network.module.named_modules()}
     layers = tuple(_expression(names[part]) for _, part in network.layers)
-    known = layers, tuple(part for _, part in network.layers), network.draws, _is_idle(network, shape)
+    known = layers, tuple(part for _, part in network.layers), network.stream is not None, _is_idle(network, shape)
     given = getattr(model.make, "module", None)  # a module, not what makes one
     if given is not None:
         text = _constructor(given)

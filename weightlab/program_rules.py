@@ -59,27 +59,6 @@ _RULES: Mapping[str, _Written] = MappingProxyType({
         'velocity.mul_(group["momentum"]).sub_(gradient, alpha=group["lr"])\n'
         'p.copy_(self.state[p]["weights"] + velocity)',
     ),
-    "momentum": _Written(
-        "Momentum",
-        "torch.optim.SGD with momentum, but the velocity is kept while momentum is 0.",
-        ("momentum",), (),
-        'if "velocity" not in state:\n'
-        '    state["velocity"] = gradient.clone()\n'
-        "else:\n"
-        '    state["velocity"].mul_(group["momentum"]).add_(gradient)\n'
-        'p.sub_(state["velocity"], alpha=group["lr"])',
-    ),
-    "damped_momentum": _Written(
-        "Momentum",
-        "torch.optim.SGD with momentum, but the velocity is kept while momentum is 0.",
-        ("momentum", "dampening"), (),
-        'dampening = group["dampening"] if group["momentum"] > 0 else 0.0\n'
-        'if "velocity" not in state:\n'
-        '    state["velocity"] = gradient.clone()\n'
-        "else:\n"
-        '    state["velocity"].mul_(group["momentum"]).add_(gradient, alpha=1 - dampening)\n'
-        'p.sub_(state["velocity"], alpha=group["lr"])',
-    ),
     "rmsprop": _Written(
         "RMSprop",
         "torch.optim.RMSprop, but with a velocity to begin with, as momentum is switched on midway.",
@@ -102,13 +81,13 @@ _RULES: Mapping[str, _Written] = MappingProxyType({
     "switched_adam": _Written(
         "Adam",
         "Adam whose bias correction can be switched on and off between steps.",
-        ("betas", "eps", "bias_correction"), ("mean", "squares"),
+        ("betas", "eps", "corrected"), ("mean", "squares"),
         'state["step"] = state.get("step", 0) + 1\n'
         'beta1, beta2 = group["betas"]\n'
         "mean.lerp_(gradient, 1 - beta1)\n"
         "squares.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)\n"
         "mean_share = squares_share = 1.0\n"
-        'if group["bias_correction"]:\n'
+        'if group["corrected"]:\n'
         '    mean_share = 1 - beta1 ** state["step"]\n'
         '    squares_share = 1 - beta2 ** state["step"]\n'
         'size = squares.sqrt() / squares_share**0.5 + group["eps"]\n'
@@ -130,8 +109,6 @@ def look_ahead(self):
 def rule_class(rule: str, stages: Sequence[Settings]) -> RuleClass:
     """The class for a rule whose settings are these in turn; a weight decay is written only if there is one."""
     variant = rule.replace("adamw", "adam")
-    if variant == "momentum" and any(settings["dampening"] for settings in stages):
-        variant = "damped_momentum"
     if variant == "adam" and any(settings["bias_correction"] for settings in stages):
         variant = "switched_adam"
     written, decays = _RULES[variant], any(settings["weight_decay"] for settings in stages)
@@ -148,8 +125,10 @@ def rule_class(rule: str, stages: Sequence[Settings]) -> RuleClass:
 
 
 def _constructor(names: list[str]) -> str:
-    defaults = ", ".join(f'"{name}": {name}' for name in names)
-    made = call("super().__init__", ["params", f"{{{defaults}}}"], 2)
+    made = lines(
+        call("defaults = dict", [f"{name}={name}" for name in names], 2),
+        "super().__init__(params, defaults)",
+    )
     return f"def __init__(self, params, {', '.join(names)}):\n{indented(made)}"
 
 
@@ -174,6 +153,6 @@ def _group(settings: Settings, names: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {"lr": settings["learning_rate"], **settings}
     if "betas" in names:
         values["betas"] = (settings["beta1"], settings["beta2"])
-    if "bias_correction" in names:
-        values["bias_correction"] = bool(settings["bias_correction"])
+    if "corrected" in names:
+        values["corrected"] = bool(settings["bias_correction"])
     return {name: values[name] for name in names}

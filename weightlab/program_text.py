@@ -62,19 +62,35 @@ def comment(text: str, depth: int = 0) -> str:
 
 
 def import_lines(statements: Iterable[str]) -> str:
-    """Import statements in ruff's order: the standard library's first, `import` before `from`."""
+    """Import statements as ruff sorts them: the standard library's first, `import` before `from`, one line a module."""
     groups: tuple[list[str], list[str]] = ([], [])
-    for statement in sorted(set(statements), key=lambda line: (line.startswith("from"), line.split()[1].lower(), line)):
+    for statement in sorted(_joined(set(statements)), key=lambda line: (line.startswith("from"), line.lower())):
         groups[statement.split()[1].split(".")[0] not in sys.stdlib_module_names].append(statement)
     return "\n\n".join("\n".join(group) for group in groups if group)
 
 
+def _joined(statements: set[str]) -> list[str]:
+    """`from a import b` and `from a import c` as one statement; what is renamed stays alone."""
+    joined: dict[str, list[str]] = {}
+    for statement in statements:
+        module, _, name = statement.partition(" import ")
+        joined.setdefault(statement if not name or " as " in name else module, []).append(name)
+    lines = {head: sorted(names, key=_place_of_name) for head, names in joined.items()}
+    return [f"{head} import {', '.join(names)}" if head not in statements else head for head, names in lines.items()]
+
+
+def _place_of_name(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest."""
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    return kind, name
+
+
 def program(summary: str, imports: Iterable[str], blocks: Iterable[str]) -> str:
-    """The whole text: summary, imports, then blocks; two blank lines stand around definitions."""
-    text, after_definition = f'"""{summary}"""\n\n{import_lines(imports)}', False
-    for block in blocks:
-        if not block:
-            continue
+    """The whole text: summary, imports (`math` where it is used), blocks; two blank lines stand around definitions."""
+    parts = [block for block in blocks if block]
+    needed = [*imports, *(["import math"] if any(re.search(r"\bmath\.", part) for part in parts) else [])]
+    text, after_definition = f'"""{summary}"""\n\n{import_lines(needed)}', False
+    for block in parts:
         defines = _defines(block)
         text += ("\n\n\n" if defines or after_definition else "\n\n") + block
         after_definition = defines

@@ -42,7 +42,7 @@ def signal_program(activation: str, start: InitializationSettings, depth: int, w
             f"h.backward(torch.randn({BATCH}, {width}, generator=generator))",
         ),
         lines(
-            comment("The panel's marks are theory's values for infinitely wide layers; they are not computed here."),
+            comment("Left out: theory's marks, which hold for infinitely wide layers."),
             "forward = [rms(z).item() for z in inputs]",
             "backward = [rms(z.grad).item() for z in inputs]",
             "for number, (signal, gradient) in enumerate(zip(forward, backward), start=1):",
@@ -51,8 +51,6 @@ def signal_program(activation: str, start: InitializationSettings, depth: int, w
     ]
     summary = f"Signals through {depth} layers of {width} units: {ACTIVATIONS[activation].label}, {start.label}."
     imports = ["import torch", "from torch import nn"]
-    if "math." in "".join(blocks):
-        imports.append("import math")
     return program(summary, imports, blocks)
 
 

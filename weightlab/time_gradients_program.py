@@ -5,7 +5,7 @@ from __future__ import annotations
 from weightlab.datasets import Dataset
 from weightlab.initializers import InitializationSettings
 from weightlab.models import MODELS, model
-from weightlab.program_data import data_code, data_label
+from weightlab.program_data import data_code
 from weightlab.program_initializers import initialization_lines
 from weightlab.program_models import ModelCode
 from weightlab.program_text import comment, indented, lines, literal, program
@@ -47,9 +47,7 @@ def time_gradients_program(
         _ending(cell),
     ]
     imports = ["import torch", "from torch import nn", *examples.imports]
-    if "math." in "\n".join(blocks):
-        imports.append("import math")
-    summary = f"Gradients through time on {data_label(data)}, number by number: {MODELS[cell].label}, {start.label}."
+    summary = f"Gradients through time: {MODELS[cell].label}, {start.label}."
     return program(summary, imports, blocks)
 
 
@@ -120,7 +118,7 @@ def _ending(cell: str) -> str:
         'print(f"spectral radius of the recurrent matrix {radius:.3f}")',
     )
     return lines(
-        comment("The panel's marks are theory's values; they are not computed here."),
+        comment("Left out: theory's marks."),
         found,
         "for step, (gradient, size) in enumerate(zip(gradients, sizes), start=1):",
         indented('print(f"time step {step}: gradient {gradient:.3g}, hidden state {size:.3g}")'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -15,39 +16,78 @@ from weightlab.program_text import arguments, call, comment, indented, lines, li
 from weightlab.program_updates import Updates, batch_definition, loss_definition, update_lines, validation
 
 
+@dataclass(frozen=True)
+class RunCode:
+    """A run up to its optimizer.
+
+    data:    lines that leave the examples
+    streams: lines that leave the sources of random numbers, "" where nothing is drawn
+    model:   lines that leave `model` with its first weights
+    batches: the generator `batches()`, "" where all examples are used at once
+    """
+
+    imports: list[str]
+    definitions: list[str]
+    data: str
+    streams: str
+    model: str
+    batches: str
+    updates: Updates
+
+    @property
+    def setup(self) -> list[str]:
+        """All that stands between the definitions and the optimizer."""
+        threads = "torch.set_num_threads(1)  # small networks are slower on several, and sums round differently"
+        return [threads, self.data, self.streams, self.model, self.batches]
+
+
 def training_program(experiment: TrainingExperiment) -> str:
     """The program. It leaves the trained network in `model`, its parameters in the run's order."""
+    run = run_code(experiment)
+    schedule = schedule_code(experiment.schedule, run.updates.optimizer.rate_changes)
+    blocks = [
+        *run.definitions,
+        schedule.definition,
+        *run.setup,
+        validation(experiment, run.updates.modes),
+        lines(optimizer_lines(run.updates.optimizer, schedule), variable_lines(run.updates)),
+        _loop(experiment, run.updates, schedule),
+        _ending(experiment),
+    ]
+    return program(run_summary(experiment), [*run.imports, *schedule.imports], blocks)
+
+
+def run_summary(experiment: TrainingExperiment) -> str:
+    """A program's first line."""
+    return f"{data_label(experiment.dataset)}: {model_label(experiment.model)}, {experiment.optimizer.label}."
+
+
+def run_code(experiment: TrainingExperiment) -> RunCode:
+    """What a program of this run begins with."""
     data = data_code(experiment.dataset)
     model = model_code(experiment.model, experiment.dataset, experiment.outputs)
-    updates = _updates(experiment, model)
-    schedule = schedule_code(experiment.schedule, updates.optimizer.rate_changes)
+    updates = updates_of(experiment, model)
     first = initialization_lines(experiment.initialization, experiment.model.hidden_activation, model)
-    imports = ["import torch", "from torch import nn", *data.imports, *model.imports, *schedule.imports]
-    imports += updates.optimizer.imports
-    summary = f"{data_label(experiment.dataset)}: {model_label(experiment.model)}, {experiment.optimizer.label}."
-    blocks = [
+    imports = ["import torch", "from torch import nn", *data.imports, *model.imports, *updates.optimizer.imports]
+    definitions = [
         *data.definitions,
         *model.definitions,
         *updates.optimizer.definitions,
         loss_definition(experiment.loss, experiment.dataset.classes),
-        schedule.definition,
-        "torch.set_num_threads(1)  # small networks are slower on several, and sums round differently",
+    ]
+    return RunCode(
+        imports,
+        definitions,
         _data_lines(experiment, data, model),
         _streams(experiment, model),
         lines(model.make, "model.double()", first, _own_draws(model), _placed(experiment), _idle(model)),
         batch_definition(experiment.batch_size),
-        validation(experiment, model.modes),
-        lines(_optimizer_lines(updates.optimizer, schedule), _variables(updates)),
-        _loop(experiment, updates, schedule),
-        _ending(experiment),
-    ]
-    text = "\n".join(blocks)
-    if "math." in text:
-        imports.append("import math")
-    return program(summary, imports, blocks)
+        updates,
+    )
 
 
-def _updates(experiment: TrainingExperiment, model: ModelCode) -> Updates:
+def updates_of(experiment: TrainingExperiment, model: ModelCode) -> Updates:
+    """What decides each update, with what changes midway."""
     now = first = experiment.replace(changes=())
     given: dict[int, dict[str, Any]] = {}
     optimizers = [(0, now.optimizer)]
@@ -129,7 +169,7 @@ def _placed(experiment: TrainingExperiment) -> str:
     return lines(cast, "model.to(device)" if experiment.device != "cpu" else "")
 
 
-def _optimizer_lines(rule: OptimizerCode, schedule: ScheduleCode) -> str:
+def optimizer_lines(rule: OptimizerCode, schedule: ScheduleCode) -> str:
     made = arguments(rule.arguments)
     if schedule.uses_rate:
         made[0] = "lr=lr"
@@ -140,7 +180,7 @@ def _optimizer_lines(rule: OptimizerCode, schedule: ScheduleCode) -> str:
     )
 
 
-def _variables(updates: Updates) -> str:
+def variable_lines(updates: Updates) -> str:
     return lines(*(f"{name} = {literal(value)}" for name, value in updates.first_values().items()))
 
 

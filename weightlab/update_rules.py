@@ -21,15 +21,16 @@ Settings = Mapping[str, Any]  # name -> float, or Tensor that broadcasts to (lea
 Step = Callable[[Tensor, Tensor, State, Settings], tuple[Tensor, State]]
 
 # (low, high, low excluded, high excluded, why)
+LARGEST = 1e20  # with what Adam divides it by, still a number in float32
 SETTING_LIMITS: Mapping[str, tuple[float, float, bool, bool, str]] = MappingProxyType({
-    "learning_rate": (0.0, torch.inf, False, True, "a negative one climbs the loss; use a small positive number"),
+    "learning_rate": (0.0, LARGEST, False, False, "a negative one climbs the loss; use a small positive number"),
     "momentum": (0.0, 1.0, False, True, "at 1 or more the velocity never decays"),
     "dampening": (0.0, 1.0, False, False, "it is the share of each new gradient that is left out"),
-    "weight_decay": (0.0, torch.inf, False, True, "a negative one pushes the weights away from zero"),
+    "weight_decay": (0.0, LARGEST, False, False, "a negative one pushes the weights away from zero"),
     "alpha": (0.0, 1.0, False, True, "at 1 the average of squared gradients never starts"),
     "beta1": (0.0, 1.0, False, True, "at 1 the average of gradients never starts"),
     "beta2": (0.0, 1.0, False, True, "at 1 the average of squared gradients never starts"),
-    "eps": (0.0, torch.inf, True, True, "it keeps the division by the gradient's size finite"),
+    "eps": (0.0, LARGEST, True, False, "it keeps the division by the gradient's size finite"),
     "bias_correction": (0.0, 1.0, False, False, "1 switches it on, 0 off"),
 })
 

@@ -15,7 +15,13 @@ def choose(kind: str, name: object, options: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(str(name).lower().replace(" ", "_").replace("-", "_"), known, n=3, cutoff=0.5)
     every = f"choose one of {', '.join(map(repr, known))}"
     hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else every
-    raise ValueError(f"unknown {kind} {name!r}: {hint}")
+    raise ValueError(f"unknown {kind} {shown(name)}: {hint}")
+
+
+def shown(value: object) -> str:
+    """The value as a message quotes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}…"
 
 
 def _listed(names: list[str], between: str) -> str:
@@ -34,8 +40,11 @@ def number(
 ) -> float:
     """Return `value` as a finite float inside the interval; raise ValueError (TypeError for a non-number) otherwise."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    result = float(value)
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    try:
+        result = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        result = math.copysign(math.inf, value)  # type: ignore[arg-type]
     inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
     if math.isfinite(result) and inside:
         return result
