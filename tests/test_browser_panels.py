@@ -337,21 +337,6 @@ def test_running_the_cell_again_leaves_one_run_one_thread_and_no_more_widgets(op
     assert opened.cell_errors() == []
 
 
-def test_a_silent_kernel_is_named(opened: NotebookPage) -> None:
-    opened.settle("panel.sessionContext.restartKernel().then(() => true)")
-    panel(opened, DESCENT)
-    opened.page.evaluate(
-        """() => {
-            const slider = document.querySelector('.weightlab input[data-name=learning_rate]');
-            slider.value = 10;
-            slider.dispatchEvent(new Event('input', {bubbles: true}));
-        }"""
-    )
-    said = panel(opened, DESCENT).locator(".wl-silence")
-    said.wait_for(state="visible", timeout=10_000)
-    assert "run this panel's cell again" in said.inner_text()
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_labels_stand_out_from_the_page_in_both_themes(opened: NotebookPage, theme: str) -> None:
     opened.theme(theme)
@@ -458,5 +443,22 @@ def test_settings_travel_as_a_text_and_the_changed_line_of_the_program_is_marked
     assert text.startswith("<!doctype html>") and "wl-replay-data" in text
     with opened.page.expect_download() as saved:
         home.get_by_role("button", name="Save code").click()
+    assert saved.value.suggested_filename == "descent_program.py"  # signal.py would stand in for Python's own module
     assert saved.value.path().read_text(encoding="utf-8") == opened.ask_kernel("descent.program")
     home.locator("summary").click()
+
+
+def test_a_silent_kernel_is_named(opened: NotebookPage) -> None:
+    """The last of this file: the panels' kernel is gone then."""
+    opened.settle("panel.sessionContext.restartKernel().then(() => true)")
+    panel(opened, DESCENT)
+    opened.page.evaluate(
+        """() => {
+            const slider = document.querySelector('.weightlab input[data-name=learning_rate]');
+            slider.value = 10;
+            slider.dispatchEvent(new Event('input', {bubbles: true}));
+        }"""
+    )
+    said = panel(opened, DESCENT).locator(".wl-silence")
+    said.wait_for(state="visible", timeout=10_000)
+    assert "run this panel's cell again" in said.inner_text()

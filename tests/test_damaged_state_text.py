@@ -34,7 +34,7 @@ WRONG = [
     ("weightlab1/descent/quadratc/adam", "part 'quadratc' .* did you mean 'quadratic'"),
     ("weightlab1/descent/quadratic/adma", "part 'adma' of the text: unknown update rule .* 'adam'"),
     ("weightlab1/descent/quadratic/adam,bta1=0.5", "setting of update rule adam 'bta1': did you mean 'beta1'"),
-    ("weightlab1/descent/quadratic/adam,lr=-1", r"part 'adam,lr=-1' .*learning_rate must be in \[0, inf\), got -1"),
+    ("weightlab1/descent/quadratic/adam,lr=-1", r"part 'adam,lr=-1' .*learning_rate must be in \[0, 1e\+20\], got -1"),
     ("weightlab1/descent/quadratic/adam,lr", "'lr' is no setting: name=value is expected"),
     ("weightlab1/descent/quadratic/adam,lr=", "a value is missing"),
     ("weightlab1/descent/quadratic/adam,lr=1,lr=2", "'lr' is given twice"),

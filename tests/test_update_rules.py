@@ -251,7 +251,7 @@ def test_adamw_diverges_when_its_weight_decay_overshoots() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.1])
 @pytest.mark.parametrize("rule", UPDATE_RULES)
 def test_bad_learning_rate_is_refused_with_value_and_range(rule: str, value: float) -> None:
-    with pytest.raises(ValueError, match=r"learning_rate must be in \[0, inf\), got"):
+    with pytest.raises(ValueError, match=r"learning_rate must be in \[0, 1e\+20\], got"):
         optimizer(rule, learning_rate=value)
 
 
@@ -265,7 +265,7 @@ def test_other_bad_settings_are_refused_with_value_and_range(setting: str, value
 def test_momentum_of_one_is_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\), got 1; at 1 or more the velocity"):
         optimizer("classical_momentum", momentum=1.0)
-    with pytest.raises(ValueError, match=r"eps must be in \(0, inf\)"):
+    with pytest.raises(ValueError, match=r"eps must be in \(0, 1e\+20\]"):
         optimizer("adam", eps=0.0)
     with pytest.raises(TypeError, match="learning_rate must be a number, got 'fast'"):
         optimizer("adam", learning_rate="fast")
