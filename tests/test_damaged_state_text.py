@@ -141,8 +141,12 @@ def test_what_is_no_text_or_no_experiment_is_refused_by_its_type() -> None:
         to_text(3)  # type: ignore[arg-type]
 
 
+def _odd(i: int) -> dict[str, float]:
+    return {"learning_rate": i / 700, "beta1": i / 703, "beta2": i / 701, "eps": (i + 1) / 709}
+
+
 def test_an_experiment_that_no_text_can_hold_is_refused() -> None:
-    many = tuple(optimizer("adam", learning_rate=rate / 700) for rate in range(300))
+    many = tuple(optimizer("adam", **_odd(i)) for i in range(64))
     with pytest.raises(ValueError, match=r"the text would have .* characters, at most 4,000"):
         to_text(DescentExperiment(landscape("beale"), many))
     searching = optimizer(torch.optim.LBFGS, max_iter=2000)
