@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
@@ -213,8 +214,9 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
             continue
         marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
         (handle,) = axes.plot(
-            *reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5
-        )
+            *reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5,
+            path_effects=[withStroke(linewidth=3, foreground="w", alpha=0.7)],  # seen on dark bars and maps too
+        )  # fmt: skip
         if reference.name:
             handles.setdefault(reference.name, handle)
         if reference.label:
@@ -318,7 +320,7 @@ def _draw_arrow(axes: Axes, series: Series, at: list[float], colour: str) -> Non
 def _layer_colour(index: int, count: int) -> Any:
     from matplotlib import colormaps
 
-    return colormaps["viridis"](0.82 * index / max(1, count - 1))
+    return colormaps["viridis"](0.58 * index / max(1, count - 1))
 
 
 def _show_a_decade(axes: Axes) -> None:

@@ -214,7 +214,8 @@ def explain(
         most = int(np.argmax(np.nan_to_num(update_ratios, nan=-1)))
         size = f"{update_ratios[most]:.3g} times them"
         where = f"{layers[most]} took the largest update for its weights ({size}), the loss"
-    what = "became NaN" if np.isnan(culprit.value) else f"reached {culprit.value:.3g}"
+    value = f"reached {culprit.value:.3g}" if np.isfinite(culprit.value) else "became infinite"
+    what = "became NaN" if np.isnan(culprit.value) else value
     if learning_rate is None:
         remedy = (
             f"no step was taken yet, so the first weights ({first_weights}) are too large; "

@@ -93,21 +93,6 @@ def _descend(
     runs: int,
     move: Move | None,
 ) -> str:
-    place = "w" if move is None else "w - shift(step)"
-    seen = "loss" if not any(code.looks_ahead for code in codes) else f"loss_at({place.replace('w', 'path[-1]', 1)})"
-    chosen = "noise[step][:, chosen]" if one_by_one else "noise[step]"
-    body = lines(
-        "path.append(w.detach().clone())",
-        'rates.append(optimizer.param_groups[0]["lr"])',
-        _look(codes),
-        "optimizer.zero_grad()",
-        f"loss = loss_at({place}).sum()",
-        "loss.backward()",
-        f"w.grad += {chosen}" if landscape.gradient_noise else "",
-        "optimizer.step()",
-        pace.advance,
-        pace.observe.format(loss=f"{seen}.item()") if pace.observe else "",
-    )
     start = f"w = torch.tensor({_column(landscape.start)}, dtype=torch.float64)"
     lost = "[loss_at(w) for w in path]"
     if move is not None:
@@ -123,12 +108,32 @@ def _descend(
         pace.setup,
         "path, rates = [], []",
         f"for step in range({steps}):",
-        indented(body),
+        indented(_step(landscape, codes, pace, one_by_one, move)),
         "path.append(w.detach())",
         f"losses = {lost}",
         "return torch.stack(path), torch.stack(losses), torch.tensor(rates, dtype=torch.float64)",
     )
     return f"def descend({'make_optimizer, chosen' if one_by_one else 'make_optimizer'}):\n{indented(text)}"
+
+
+def _step(
+    landscape: Landscape, codes: Sequence[OptimizerCode], pace: ScheduleCode, one_by_one: bool, move: Move | None
+) -> str:
+    place = "w" if move is None else "w - shift(step)"
+    seen = "loss" if not any(code.looks_ahead for code in codes) else f"loss_at({place.replace('w', 'path[-1]', 1)})"
+    chosen = "noise[step][:, chosen]" if one_by_one else "noise[step]"
+    return lines(
+        "path.append(w.detach().clone())",
+        'rates.append(optimizer.param_groups[0]["lr"])',
+        _look(codes),
+        "optimizer.zero_grad()",
+        f"loss = loss_at({place}).sum()",
+        "loss.backward()",
+        f"w.grad += {chosen}" if landscape.gradient_noise else "",
+        "optimizer.step()",
+        pace.advance,
+        pace.observe.format(loss=f"{seen}.item()") if pace.observe else "",
+    )
 
 
 def _joined(*parts: str) -> str:

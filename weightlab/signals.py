@@ -41,7 +41,7 @@ def measure_signals(
     Source: the measurement of Glorot & Bengio 2010, figures 6 and 7.
     """
     f, settings = activation(activation_name), _settings(initialization_settings)
-    depth, width = _checked_size(depth, width)
+    depth, width = checked_size(depth, width)
     seeds = whole_number("seeds", seeds, 1, MOST_SEEDS)
     batch = whole_number("batch", batch, 1, MOST_BATCH)
     first_seed = whole_number("first_seed", first_seed, 0, 2**31)
@@ -65,7 +65,7 @@ def predict_signals(
     None where no theory holds (see `signal_theory.signal_propagation`).
     """
     f, settings = activation(activation_name), _settings(initialization_settings)
-    depth, width = _checked_size(depth, width)
+    depth, width = checked_size(depth, width)
     entry, values = settings.initializer, dict(settings.settings)
     return signal_propagation(
         f.function,
@@ -117,7 +117,8 @@ def _settings(value: str | InitializationSettings) -> InitializationSettings:
     return value if isinstance(value, InitializationSettings) else initialization(value)
 
 
-def _checked_size(depth: object, width: object) -> tuple[int, int]:
+def checked_size(depth: object, width: object) -> tuple[int, int]:
+    """Both as whole numbers; ValueError or TypeError where a network of that size is too large to be measured."""
     depth, width = whole_number("depth", depth, 1, MOST_DEPTH), whole_number("width", width, 1, MOST_WIDTH)
     if depth * width**2 > MOST_WEIGHTS:
         raise ValueError(

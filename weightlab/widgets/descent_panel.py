@@ -20,7 +20,7 @@ from weightlab.programs import program_of
 from weightlab.records import DescentRecord
 from weightlab.state_text import from_text, to_text
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
-from weightlab.validate import choose
+from weightlab.validate import choose, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, linear, logarithmic
 from weightlab.widgets.descent_picture import (
     SIDE_VIEWS,
@@ -36,6 +36,7 @@ from weightlab.widgets.panel import Panel
 from weightlab.widgets.settings_map import SECOND_SETTINGS, SettingsMap
 from weightlab.widgets.take_home import is_panel_text
 
+MOST_STEPS = 10_000  # some seconds with every view
 MOST_EARLIER = 3  # lines that stay on the picture
 Segments = tuple[tuple[int, tuple[OptimizerSettings, ...]], ...]  # from which step on, which settings
 LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
@@ -186,6 +187,7 @@ class DescentPanel(Panel):
         self._put(self._experiment_for(values), values, seq)
 
     def _put(self, experiment: DescentExperiment, values: dict[str, Any], seq: int | None) -> None:
+        whole_number("steps", experiment.steps, 1, MOST_STEPS, why="longer runs are for weightlab.descent.descend")
         record = descend(experiment)
         picture = self._draw(experiment, record, bool(values.get("arrows", False)))
         self._tell()
@@ -208,7 +210,7 @@ class DescentPanel(Panel):
         self, land: Landscape, start: tuple[float, float] | None, values: Mapping[str, Any]
     ) -> DescentExperiment:
         (_, first), *changes = *self._trunk, (self._since, self._optimizers(values))
-        scale, steps = values.get("loss_scale", 1.0), int(values["steps"])
+        scale, steps = values.get("loss_scale", 1.0), values["steps"]
         return DescentExperiment(
             land, first, start, steps, loss_scale=scale, changes=tuple(changes), **self._fixed
         )

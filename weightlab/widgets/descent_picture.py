@@ -223,7 +223,8 @@ def descent_summary(experiment: DescentExperiment, record: DescentRecord) -> str
     parts = []
     for i, name in enumerate(record.labels):
         finite = record.losses[:, i][torch.isfinite(record.losses[:, i])]
-        parts.append(f"{name}: {label} from {float(finite[0] - base):.3g} to {float(finite[-1] - base):.3g}")
+        ends = [f"{float(finite[at] - base):.3g}" for at in (0, -1)] if len(finite) else []
+        parts.append(f"{name}: {label} from {' to '.join(ends)}" if ends else f"{name}: {label} beyond all numbers")
     return f"{_title(experiment.landscape)}, {record.steps} steps. " + "; ".join(parts) + "."
 
 
@@ -264,7 +265,9 @@ def descent_reading(experiment: DescentExperiment, record: DescentRecord) -> lis
         if rate is not None and limit is not None:
             measured = float(rates[i])
             found = f"× {measured:.4f} a step" if math.isfinite(measured) else "too few steps"
-            rows.append(row(f"{name}: error", f"× {rate:.4f} a step; diverges beyond η = {limit:.4g}", found))
+            edge = f"; diverges beyond η = {limit:.4g}" if math.isfinite(limit) else ""
+            expected = f"× {rate:.4f} a step" if math.isfinite(rate) else "grows beyond all numbers"
+            rows.append(row(f"{name}: error", expected + edge, found))
     ended = [record.status(i) for i in range(len(record.labels))]
     told = [status for status in ended if status.kind == "diverged"] if len(ended) > 1 else ended
     return rows + [verdict(status.message) for status in told]

@@ -11,10 +11,12 @@ import numpy as np
 from weightlab.activations import ACTIVATIONS
 from weightlab.datasets import dataset
 from weightlab.ensemble_choices import Choices, rate_choices, start_choices
+from weightlab.ensemble_program import ensemble_program
 from weightlab.ensembles import Ensemble, EnsembleRecord
 from weightlab.experiments import TrainingExperiment
 from weightlab.initializers import INITIALIZERS, initialization
 from weightlab.models import model
+from weightlab.sizes import check_size
 from weightlab.update_rules import UPDATE_RULES, optimizer
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, logarithmic
@@ -112,7 +114,9 @@ class EnsemblePanel(Panel):
             device=self._device,
         )
         seeds = range(self._seed, self._seed + count)
-        return (rate_choices if values["varies"] == "learning_rate" else start_choices)(experiment, seeds)
+        choices = (rate_choices if values["varies"] == "learning_rate" else start_choices)(experiment, seeds)
+        check_size(experiment, len(choices.experiments))
+        return choices
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         number("pace", values["pace"], 0, open_low=True)
@@ -141,6 +145,11 @@ class EnsemblePanel(Panel):
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         return [*VARIED[values["varies"]], *([] if has_momentum(values["rule"]) else ["momentum"])]
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program that trains the networks now shown one after the other."""
+        return ensemble_program(self._film.choices)
 
     # ---- commands ------------------------------------------------------------------------------------------------
 

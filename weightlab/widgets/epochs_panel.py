@@ -10,15 +10,17 @@ import numpy as np
 import torch
 
 from weightlab.datasets import Dataset, dataset
+from weightlab.epochs_program import epochs_program
 from weightlab.experiments import TrainingExperiment
 from weightlab.learning_curves import LearningCurves, few_digits, learning_curves
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.stopping import Budget, Patience, Stop, StoppingRule, Target, first_stop, waits
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Control, Question, Slider, linear, logarithmic
-from weightlab.widgets.panel import Panel, Row, row, verdict
+from weightlab.widgets.panel import Panel, Row, row, spoken, verdict
 
 KEPT_RUNS = 40
+_WHOLE_RUN = "the panel trains a whole run at once; learning_curves takes longer ones"
 _STOP = "When to stop: trains nothing"
 _RUN = "The run: trains anew"
 STOPPING = ("patience", "min_delta", "target", "budget")
@@ -86,6 +88,11 @@ class EpochsPanel(Panel):
         self.experiment, self.record, self.stop = asked, curves, stop
         self._publish(values, picture, epochs_reading(asked, curves, stop), seq)
 
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program of the run up to where the rules now stop it."""
+        return epochs_program(self.experiment.training, self.experiment.rules)
+
     def _run_of(self, values: Mapping[str, Any]) -> tuple[TrainingExperiment, LearningCurves]:
         """The run of these settings; trained once, then kept."""
         key = tuple(float(values[name]) for name in DEFAULTS if name not in STOPPING)
@@ -101,8 +108,8 @@ class EpochsPanel(Panel):
     def _build(self, values: Mapping[str, Any]) -> TrainingExperiment:
         seed = whole_number("seed", values["seed"], 0, 10**6)
         return few_digits(
-            int(values["width"]),
-            epochs=values["epochs"],
+            whole_number("width", values["width"], 1, 512, why=_WHOLE_RUN),
+            epochs=whole_number("epochs", values["epochs"], 1, 500, why=_WHOLE_RUN),
             learning_rate=values["learning_rate"],
             l2=values["l2"],
             seed=seed,
@@ -197,10 +204,12 @@ def _point(epoch: int, values: torch.Tensor) -> np.ndarray:
 
 def _summary(curves: LearningCurves, stop: Stop) -> str:
     seen = curves.validation
+    training, validation = (
+        f"{spoken(float(losses[0]))} to {spoken(float(losses[-1]))}" for losses in (curves.training_losses, seen.losses)
+    )
     return (
-        f"{len(curves) - 1} epochs: training loss {float(curves.training_losses[0]):.2g} to "
-        f"{float(curves.training_losses[-1]):.2g}, validation loss {float(seen.losses[0]):.2g} to "
-        f"{float(seen.losses[-1]):.2g}, lowest {float(seen.losses.nan_to_num(nan=np.inf).min()):.2g}. "
+        f"{len(curves) - 1} epochs: training loss {training}, validation loss {validation}, lowest "
+        f"{spoken(float(seen.losses.nan_to_num(nan=np.inf).min()))}. "
         f"Stopped at epoch {stop.index}, best epoch {stop.best}."
     )
 
@@ -210,7 +219,7 @@ def epochs_reading(experiment: EpochsExperiment, curves: LearningCurves, stop: S
     seen = curves.validation
 
     def scores(at: int) -> str:
-        return f"loss {float(seen.losses[at]):.3g}, {float(seen.accuracies[at]):.1%} right"
+        return f"loss {spoken(float(seen.losses[at]), '.3g')}, {float(seen.accuracies[at]):.1%} right"
 
     rows = [
         row(f"validation at epoch {stop.best}, the best so far", "", scores(stop.best)),

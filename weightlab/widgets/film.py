@@ -12,6 +12,7 @@ from weightlab.pictures import Axis, Picture, Raster, Reference, Series, View
 from weightlab.records import TrainingRecord
 from weightlab.signal_theory import activation_sizes
 from weightlab.training import Training
+from weightlab.widgets.panel import spoken
 
 WIDTHS: tuple[float, ...] = (1.0, 1.0)
 REGION_CELLS = 48  # a side: 4.6 kB, sent a few times a second
@@ -187,10 +188,11 @@ class Film:
 
     def summary(self) -> str:
         """The newest row in words."""
-        norms, newest, first = self.gradient_norms, self._tables[-1][-1], self._tables[0][0]
+        norms = self.gradient_norms
+        newest, first = (spoken(rows[0], ".3g") for rows in (self._tables[-1][-1], self._tables[0][0]))
         return (
-            f"After {int(self._steps[-1][-1])} updates: batch loss {newest[0]:.3g} (first {first[0]:.3g}); gradient "
-            f"norm {norms[0]:.2g} in the first layer, {norms[-1]:.2g} in the output layer."
+            f"After {int(self._steps[-1][-1])} updates: batch loss {newest} (first {first}); gradient "
+            f"norm {spoken(norms[0])} in the first layer, {spoken(norms[-1])} in the output layer."
         )
 
 

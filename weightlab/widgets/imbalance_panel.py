@@ -11,6 +11,7 @@ from torch import Tensor
 
 from weightlab.class_gradients import ImbalanceRecord
 from weightlab.imbalance import TASKS, TECHNIQUES, forest_logits, prepare
+from weightlab.imbalance_program import imbalance_program
 from weightlab.imbalanced_runs import (
     ImbalanceExperiment,
     ImbalanceTraining,
@@ -150,6 +151,16 @@ class ImbalancePanel(Panel):
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         return [] if values["technique"] == "cost_matrix" else ["cost_ratio"]
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program of both networks now shown, with their scores at the threshold."""
+        return imbalance_program(
+            self.experiment,
+            threshold=float(self.values["threshold"]),
+            forest=bool(self.values["forest"]),
+            switched=bool(self._switches),
+        )
 
     # ---- commands and the worker's slices --------------------------------------------------------------------------
 

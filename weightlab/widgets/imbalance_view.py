@@ -161,7 +161,8 @@ def imbalance_reading(
     result = record.scores(ratio, threshold)
 
     def both(measured: Tensor) -> str:
-        return " → ".join(f"{float(measured[run]):.2f}" for run in runs)
+        found = (float(measured[run]) for run in runs)
+        return " → ".join("–" if np.isnan(value) else f"{value:.2f}" for value in found)  # no alarm, no precision
 
     expected, measured = starts[own].tolist()
     rows = [row("share of the rare, untrained", f"{expected:.3f}", f"{measured:.3f}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -9,9 +10,10 @@ from weakref import WeakSet
 
 from IPython import get_ipython
 
+from weightlab.experiments import MAX_SEED
 from weightlab.pictures import Picture
 from weightlab.plots import Still, still
-from weightlab.validate import choose
+from weightlab.validate import choose, number, shown, whole_number
 from weightlab.widgets.controls import AskedQuestion, Choice, Control, Question, Slider, Toggle
 from weightlab.widgets.fan import Fan, GatheredFan, no_fan
 from weightlab.widgets.live import Mail, Worker
@@ -30,6 +32,11 @@ def row(label: str, theory: str, measured: str) -> Row:
 def verdict(text: str) -> Row:
     """The reading's last line, in words."""
     return {"label": "", "theory": "", "measured": "", "verdict": text}
+
+
+def spoken(value: float, form: str = ".2g") -> str:
+    """A number for a text, or words where it is none."""
+    return f"{value:{form}}" if math.isfinite(value) else "beyond all numbers"
 
 
 def _cell_and_execution() -> tuple[str | None, str | None]:
@@ -198,7 +205,7 @@ class Panel(TakeHome):
             elif kind == "command":
                 self._command(mail["name"])
             elif kind == "branch":
-                self._branch(int(mail["step"]), dict(self.values))
+                self._branch(whole_number("step of a branch", mail["step"], -(10**9), 10**9), dict(self.values))
             elif kind == "join":
                 self._join()
             elif kind == "load":
@@ -271,15 +278,15 @@ class Panel(TakeHome):
             self._measure_questions()
 
     def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Choices must be among their options; text typed into a number's box must be a number."""
+        """Choices must be among their options; what is typed into a number's box must be a finite number."""
         for name, value in values.items():
             control = self._controls[name]
             if isinstance(control, Choice):
                 choose(control.label.lower(), value, [option for option, _ in control.options])
             elif isinstance(control, Toggle):
                 values[name] = bool(value)
-            elif isinstance(value, str):
-                values[name] = _number_from_text(control.label, value, control.positions)
+            else:
+                values[name] = _finite(control, value)
         return values
 
     def _close_earlier(self) -> None:
@@ -291,13 +298,15 @@ class Panel(TakeHome):
         self._open.add(self)
 
 
-def _number_from_text(label: str, text: str, positions: tuple[float, ...]) -> float:
+def _finite(control: Slider, value: Any) -> Any:
+    """The number, or the one that a text says; messages to a page cannot hold infinity or NaN."""
     try:
-        return float(text)
+        found = float(value) if isinstance(value, str) else value
     except ValueError:
-        raise ValueError(
-            f"{label} must be a number, got {text!r}; write for example {positions[len(positions) // 2]:g}"
-        ) from None
+        example = f"write for example {control.positions[len(control.positions) // 2]:g}"
+        raise ValueError(f"{control.label} must be a number, got {shown(value)}; {example}") from None
+    number(control.label, found)
+    return float(found) if abs(found) > MAX_SEED else found  # a page sends 1e20 as a whole number
 
 
 def _short(value: Any) -> str:

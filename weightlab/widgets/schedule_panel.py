@@ -8,6 +8,7 @@ from typing import Any
 from weightlab.landscapes import Landscape, landscape
 from weightlab.pictures import Picture
 from weightlab.plots import contour_backdrop
+from weightlab.schedule_program import schedule_program
 from weightlab.scheduled_runs import Move, ScheduledRuns, scheduled_runs
 from weightlab.schedules import SCHEDULES, schedule
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
@@ -134,6 +135,20 @@ class SchedulePanel(Panel):
         experiment = ScheduleExperiment(bowl, rules, chosen, move, seed)
         picture = schedule_picture(experiment, record, self._backdrop(bowl))
         return experiment, record, picture, schedule_reading(experiment, record)
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program of all runs of the rules now shown."""
+        asked = self.experiment
+        return schedule_program(
+            asked.bowl,
+            asked.rules,
+            asked.schedule,
+            steps=int(self.values["steps"]),
+            runs=RUNS,
+            move=asked.move,
+            shown=asked.seed,
+        )
 
     def _optimizer(self, rule: str, values: Mapping[str, Any]) -> OptimizerSettings:
         names = [name for name in ("learning_rate", "momentum") if name in UPDATE_RULES[rule].defaults]

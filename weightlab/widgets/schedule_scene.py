@@ -16,7 +16,7 @@ from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.scheduled_runs import Move, ScheduledRuns
 from weightlab.schedules import SCHEDULES, ScheduleSettings
 from weightlab.update_rules import OptimizerSettings
-from weightlab.widgets.panel import Row, row, verdict
+from weightlab.widgets.panel import Row, row, spoken, verdict
 
 RUNS = 200  # whose mean is drawn
 SETTLED = 50  # last steps over which the reading averages
@@ -143,8 +143,8 @@ def _minima(experiment: ScheduleExperiment) -> list[Reference]:
 def _summary(experiment: ScheduleExperiment, record: Mapping[str, ScheduledRuns]) -> str:
     parts = []
     for rule, runs in zip(experiment.rules, record.values(), strict=True):
-        losses = runs.mean_losses
-        parts.append(f"{rule.label}: mean loss of {RUNS} runs from {float(losses[0]):.3g} to {float(losses[-1]):.3g}")
+        first, last = (spoken(float(runs.mean_losses[at]), ".3g") for at in (0, -1))
+        parts.append(f"{rule.label}: mean loss of {RUNS} runs from {first} to {last}")
     rates = next(iter(record.values())).learning_rates[:, experiment.seed]
     head = f"{SCHEDULES[experiment.schedule.name].label} schedule, {len(rates)} steps"
     return f"{head}, η from {float(rates[0]):.3g} to {float(rates[-1]):.3g}. {'; '.join(parts)}."
@@ -157,7 +157,7 @@ def schedule_reading(experiment: ScheduleExperiment, record: Mapping[str, Schedu
         name = f"{rule.label}: mean" if len(record) > 1 else "mean"
         last = min(SETTLED, runs.steps)
         expected, (found, error) = expectation(experiment, rule, runs), runs.settled(last)
-        said = "–" if expected is None else f"{float(expected[-last:].mean()):.3g}"
+        said = "–" if expected is None else spoken(float(expected[-last:].mean()), ".3g")
         measured = f"{found:.3g} ± {_rounded(error)}" if np.isfinite(found) else "diverged"
         rows.append(row(f"{name} loss, last {last} steps", said, measured))
         move = experiment.move

@@ -9,6 +9,7 @@ from typing import Any
 from weightlab.datasets import Dataset
 from weightlab.experiments import TrainingExperiment
 from weightlab.sharpness import SharpnessRecord, SharpnessWatch, edge_experiment, noisy_digits
+from weightlab.sharpness_program import sharpness_program
 from weightlab.update_rules import optimizer
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear
@@ -85,7 +86,7 @@ class SharpnessPanel(Panel):
         return edge_experiment(
             self._datasets[noise],
             rule,
-            width=values["width"],
+            width=whole_number("width", values["width"], 1, 512, why="wider ones are for SharpnessWatch"),
             batch_size=batch or None,
             steps=self._steps,
             seed=self._seed,
@@ -93,7 +94,7 @@ class SharpnessPanel(Panel):
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         number("pace", values["pace"], 0, open_low=True)
-        number("learning_rate", values["learning_rate"], 0, open_low=True, why="at 0 nothing moves")
+        number("learning_rate", values["learning_rate"], 1e-12, why="below that nothing moves")
         experiment = self._build(values)  # refuses bad values before anything changes
         changed = {name for name, value in values.items() if self.values.get(name) != value}
         watch = self._watch
@@ -127,6 +128,12 @@ class SharpnessPanel(Panel):
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         return [] if values["momentum"] else ["rule"]
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program of the run now shown, with what has been changed while it went on."""
+        assert self._watch is not None
+        return sharpness_program(self.experiment.replace(changes=tuple(self._watch.training.changes)), EVERY)
 
     # ---- commands and the worker's slices --------------------------------------------------------------------------
 

@@ -13,11 +13,12 @@ from weightlab.activations import ACTIVATIONS
 from weightlab.initializers import INITIALIZERS, InitializationSettings, initialization
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.records import SignalRecord
+from weightlab.signal_program import signal_program
 from weightlab.signal_theory import SignalPrediction
-from weightlab.signals import measure_signals, predict_signals
-from weightlab.validate import choose
+from weightlab.signals import checked_size, measure_signals, predict_signals
+from weightlab.validate import choose, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, logarithmic
-from weightlab.widgets.panel import Panel, Row, row, verdict
+from weightlab.widgets.panel import Panel, Row, row, spoken, verdict
 
 DEFAULTS: dict[str, Any] = {
     "activation": "relu",
@@ -79,10 +80,18 @@ class SignalPanel(Panel):
         v = self.values
         return measure_signals(v["activation"], self.initialization(v), int(v["depth"]), int(v["width"]), seeds=seeds)
 
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program that measures the network now shown."""
+        v = self.values
+        start = self.initialization(v)
+        return signal_program(v["activation"], start, int(v["depth"]), int(v["width"]), int(v["seed"]))
+
     def _drawn(self, values: dict[str, Any]) -> tuple[Any, SignalRecord, Picture, list[Row]]:
         settings = self.initialization(values)
-        shape = values["activation"], settings, int(values["depth"]), int(values["width"])
-        record = measure_signals(*shape, seeds=1, first_seed=int(values["seed"]))
+        width = whole_number("width", values["width"], 1, 1024, why="wider ones are for measure_signals")
+        shape = values["activation"], settings, *checked_size(values["depth"], width)
+        record = measure_signals(*shape, seeds=1, first_seed=values["seed"])
         prediction = predict_signals(*shape)
         picture = signal_picture(record, prediction, _words(values))
         return shape, record, picture, signal_reading(record, prediction)
@@ -139,7 +148,8 @@ def _summary(record: SignalRecord, words: str) -> str:
     parts = [words]
     for name in ("forward", "backward"):
         values = getattr(record, name)[0]
-        parts.append(f"{name} magnitude {float(values[0]):.2g} in the first layer, {float(values[-1]):.2g} in the last")
+        first, last = (spoken(float(values[at])) for at in (0, -1))
+        parts.append(f"{name} magnitude {first} in the first layer, {last} in the last")
     return "; ".join(parts) + "."
 
 

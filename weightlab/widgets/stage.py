@@ -12,10 +12,9 @@ import traitlets
 from weightlab.pictures import Axis, Backdrop, Bowl, Picture, Raster, View
 
 _HERE = Path(__file__).parent
-_PARTS = tuple(
-    f"{part}.js"
-    for part in ("scales", "drawing", "controls", "transport", "pointer", "packed", "fan", "home", "stage")
-)
+_SEEN = ("scales", "layout", "drawing", "words")
+_WIRED = ("connection", "controls", "transport", "pointer", "packed", "fan", "home", "stage")
+_PARTS = tuple(f"{name}.js" for name in _SEEN + _WIRED)
 
 
 def _axis(axis: Axis) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from weightlab.loop_experiments import (
     LoopRecord,
 )
 from weightlab.loop_problems import PROBLEMS
+from weightlab.loop_program import loop_program
 from weightlab.plots import Still, still
 from weightlab.update_loop import UpdateLoop
 from weightlab.validate import choose, number, whole_number
@@ -143,6 +144,12 @@ class StepperPanel(Panel):
         with self.hold_sync():
             self._publish(values, loop_picture(self.record, LAST_LINE), loop_reading(self.record), seq)
             self._tell()
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program with the lines as they run, at least as many passes as have begun."""
+        assert self._loop is not None
+        return loop_program(self.experiment, -(-self._loop.lines_done // len(self.experiment.order)))
 
     # ---- commands ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.plots import losses_backdrop
+from weightlab.surface_program import surface_program
 from weightlab.validate import choose, number, whole_number
 from weightlab.weight_paths import (
     PLANES,
@@ -126,9 +127,22 @@ class SurfacePanel(Panel):
             learning_rate=values["learning_rate"],
             momentum=values["momentum"],
             batch_size=whole_number("batch_size", values["batch_size"], 1, len(self._digits.y_train)),
-            width=values["width"],
+            width=whole_number("width", values["width"], 1, 128, why="wider ones are for weight_paths.follow"),
             steps=steps,
             seed=whole_number("seed", values["seed"], 0, 10**6),
+        )
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program of the run and of the loss on the plane now shown."""
+        asked = self.experiment
+        return surface_program(
+            asked.training,
+            asked.plane,
+            seed=asked.plane_seed,
+            every=max(1, asked.training.steps // SNAPSHOTS),
+            points=GRID,
+            zoom=asked.zoom,
         )
 
     def start_beside_truth(self) -> str:

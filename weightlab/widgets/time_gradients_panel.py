@@ -21,9 +21,10 @@ from weightlab.time_gradients import (
     predict_time_gradients,
     predicted_radius,
 )
-from weightlab.validate import choose
+from weightlab.time_gradients_program import time_gradients_program
+from weightlab.validate import choose, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear
-from weightlab.widgets.panel import Panel, Row, row, verdict
+from weightlab.widgets.panel import Panel, Row, row, spoken, verdict
 
 BATCH = 32  # digits on which each change is measured
 STARTS = tuple(name for name in INITIALIZERS if name not in {"zeros", "constant", "normal"})
@@ -77,13 +78,28 @@ class TimeGradientsPanel(Panel):
         """The present settings measured for `seeds` networks."""
         return self._measure(self.values, seeds, 0)
 
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program that measures the network now shown."""
+        v = self.values
+        return time_gradients_program(
+            v["cell"],
+            self.initialization(v),
+            self._digits,
+            activation=v["activation"],
+            width=int(v["width"]),
+            keep_bias=v["keep_bias"],
+            seed=int(v["seed"]),
+            batch=BATCH,
+        )
+
     def _measure(self, values: dict[str, Any], seeds: int, first_seed: int) -> TimeGradientRecord:
         return measure_time_gradients(
             values["cell"],
             self.initialization(values),
             self._digits,
             activation_name=values["activation"],
-            width=values["width"],
+            width=whole_number("width", values["width"], 1, 512, why="wider ones are for measure_time_gradients"),
             keep_bias=values["keep_bias"] if values["cell"] != "rnn" else 0.0,
             seeds=seeds,
             first_seed=first_seed,
@@ -114,14 +130,14 @@ class TimeGradientsPanel(Panel):
 
     def _rows(self, values: dict[str, Any], record: TimeGradientRecord, theory: Tensor | None) -> list[Row]:
         ratio, whole = record.ratios[0], record.first_to_last[0]
-        expected = "–" if theory is None else f"{float(theory[0]) ** (1 / (len(theory) - 1)):.3f}"
-        rows = [row("gradient × per time step, backwards", expected, f"{float(ratio):.3f}")]
+        expected = "–" if theory is None else spoken(float(theory[0]) ** (1 / (len(theory) - 1)), ".3f")
+        rows = [row("gradient × per time step, backwards", expected, spoken(float(ratio), ".3f"))]
         if values["cell"] == "rnn":
             radius = predicted_radius(self.initialization(values), int(values["width"]), values["activation"])
             found = float(record.radii[0])
             rows.append(row("spectral radius of the recurrent matrix", f"{radius:.2f}", f"{found:.2f}"))
-        whole_theory = "–" if theory is None else f"{float(theory[0]):.1e}"
-        rows.append(row("time step 1 : time step 64", whole_theory, f"{float(whole):.1e}"))
+        whole_theory = "–" if theory is None else spoken(float(theory[0]), ".1e")
+        rows.append(row("time step 1 : time step 64", whole_theory, spoken(float(whole), ".1e")))
         rows.append(verdict(_verdict(float(whole))))
         return rows
 
@@ -177,8 +193,9 @@ def time_gradients_picture(record: TimeGradientRecord, theory: Tensor | None, ce
         widths=(1.5, 1.0),
         heights=(1.0,),
         groups=tuple(f"time step {name}" for name in names),
-        summary=f"{MODELS[cell].label}: gradient {float(gradients[0]):.2g} at time step 1, {float(gradients[-1]):.2g} "
-        f"at time step {steps}, ratio {ratio:.2g}; hidden state {float(states[-1]):.2g} at the end.",
+        summary=f"{MODELS[cell].label}: gradient {spoken(float(gradients[0]))} at time step 1, "
+        f"{spoken(float(gradients[-1]))} at time step {steps}, ratio {spoken(ratio)}; hidden state "
+        f"{spoken(float(states[-1]))} at the end.",
     )
 
 

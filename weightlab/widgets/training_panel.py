@@ -11,13 +11,14 @@ from weightlab.experiments import TrainingExperiment
 from weightlab.landscapes import Landscape
 from weightlab.programs import program_of
 from weightlab.records import TrainingRecord
+from weightlab.sizes import check_size
 from weightlab.state_text import from_text, to_text
 from weightlab.training import Training
-from weightlab.validate import choose
+from weightlab.validate import choose, number
 from weightlab.widgets.controls import Choice, Question
 from weightlab.widgets.film import Film
 from weightlab.widgets.live import Mail
-from weightlab.widgets.panel import Panel, Row, row, verdict
+from weightlab.widgets.panel import Panel, Row, row, spoken, verdict
 from weightlab.widgets.take_home import is_panel_text
 from weightlab.widgets.training_settings import (
     DEFAULTS,
@@ -93,6 +94,7 @@ class TrainingPanel(Panel):
 
     def _build(self, values: dict[str, Any]) -> TrainingExperiment:
         everything = self._everything(values)
+        number("updates a second", everything["pace"], 0, open_low=True, why="Pause rests it")
         experiment = experiment_of(
             everything,
             self._data,
@@ -137,7 +139,7 @@ class TrainingPanel(Panel):
     def _load(self, experiment: TrainingExperiment) -> None:
         everything = values_of(experiment, {**self._hidden, **self.values}, self._own)
         values = {name: everything[name] for name in self.values}
-        training = Training(experiment, keep_checkpoints=True)  # refuses an absent device before anything changes
+        training = _made(experiment)  # refuses an absent device before anything changes
         self._hidden, self._given = everything, Given(experiment, everything)
         self._steps, self._seed, self._device = experiment.steps, experiment.seed, experiment.device
         self._validate_every = experiment.validate_every
@@ -191,7 +193,7 @@ class TrainingPanel(Panel):
         notice = (
             {"kind": "info", "text": "This setting needs new weights: the run starts again."} if interrupted else None
         )
-        self._show_new(Training(experiment, keep_checkpoints=True), values, seq, notice)
+        self._show_new(_made(experiment), values, seq, notice)
 
     def _show_new(self, training: Training, values: dict[str, Any], seq: int | None, notice: Row | None) -> None:
         self._take(training, [])
@@ -377,9 +379,14 @@ class TrainingPanel(Panel):
         norms = film.gradient_norms
         rows = []
         if len(norms) > 1:
-            ratio = f"{norms[0] / norms[-2]:.2g}" if norms[-2] else "0 : 0"
+            ratio = spoken(norms[0] / norms[-2]) if norms[-2] else "0 : 0"
             rows.append(row("gradient, first layer : last hidden layer", "", ratio))
         if film.validated is not None:
             rows.append(row("validation accuracy", "", f"{film.validated:.1%} after {film.validated_at} updates"))
         rows.append(verdict(status.message if status is not None else f"{self._training.steps_done} updates so far"))
         return rows
+
+
+def _made(experiment: TrainingExperiment) -> Training:
+    check_size(experiment)
+    return Training(experiment, keep_checkpoints=True)

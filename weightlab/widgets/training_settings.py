@@ -206,8 +206,7 @@ def _model(values: Mapping[str, Any], own: Own) -> ModelSettings:
     kind = values["model"]
     if kind in own.model:
         return own.model[kind]
-    shape = {name: values[name] for name in MODELS[kind].settings}
-    return model(kind, **shape | {name: int(values[name]) for name in ("depth", "width")})
+    return model(kind, **{name: values[name] for name in MODELS[kind].settings})
 
 
 def _optimizer(values: Mapping[str, Any], own: Own) -> OptimizerSettings:
@@ -239,7 +238,7 @@ def experiment_of(
         initialization=initialization(values["initializer"]),
         schedule=own.schedule[chosen] if chosen in own.schedule else schedule(chosen),
         loss=values["loss"],
-        batch_size=int(values["batch_size"]),
+        batch_size=values["batch_size"],
         steps=steps,
         seed=seed,
         device=device,

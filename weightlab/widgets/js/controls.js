@@ -1,9 +1,17 @@
 // Sliders, choices, toggles, questions and the reading: native elements, so that keyboard and screen readers work.
 
-let nextId = 0;
+// Each panel has a copy of this module, and all are in one page: a bare count would name two controls alike.
+const OWN = Math.random().toString(36).slice(2, 10);
+let lastId = 0;
+const newId = () => `wl-${OWN}-${lastId++}`;
+
+// JupyterLab takes keys for its own commands unless the very element that has the focus bears an attribute.
+const FOCUSED = new Set(["button", "input", "select", "summary", "pre"]);
+const FOCUSABLE = ":is(button, input, select, summary):not(:disabled)";
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
+  if (FOCUSED.has(tag)) node.setAttribute("data-lm-suppress-shortcuts", "true");
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "text") node.textContent = value;
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -13,8 +21,17 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-// JupyterLab swallows arrow keys unless the element itself bears this attribute.
-const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
+// `change` may take away the element that has the focus. Its like in `box` gets it then, or `next`: not the page around,
+// whose keys mean something else.
+function keepFocus(box, change, next) {
+  const had = box.contains(document.activeElement) ? document.activeElement : null;
+  change();
+  if (!had || (had.isConnected && !had.disabled)) return;
+  const name = ({ dataset }) => dataset.exact || dataset.name || (dataset.action === "pause" ? "start" : dataset.action);
+  const like = [...box.querySelectorAll(FOCUSABLE)].find((node) => node.tagName === had.tagName && node.type === had.type && name(node) === name(had));
+  const taker = like && name(like) ? like : next();
+  if (taker) taker.focus();
+}
 
 function nearestPosition(positions, value) {
   let best = 0;
@@ -23,11 +40,11 @@ function nearestPosition(positions, value) {
 }
 
 function buildSlider(spec, onSet, onNear) {
-  const id = `wl-${nextId++}`;
-  const range = make("input", { type: "range", id, min: 0, max: spec.positions.length - 1, step: 1, "data-name": spec.name, ...OWN_KEYS });
+  const id = newId();
+  const range = make("input", { type: "range", id, min: 0, max: spec.positions.length - 1, step: 1, "data-name": spec.name, "aria-description": spec.help });
   const exact = make("input", {
     type: "text", class: "wl-exact", inputmode: "decimal", spellcheck: "false",
-    "aria-label": `${spec.label}, exact value`, "data-exact": spec.name, ...OWN_KEYS,
+    "aria-label": `${spec.label}, exact value`, "data-exact": spec.name,
   });
   let shown = null;
   const show = (value) => {
@@ -47,7 +64,10 @@ function buildSlider(spec, onSet, onNear) {
     onSet(spec.name, text !== "" && !Number.isNaN(value) && Number.isFinite(value) ? value : text);
   };
   exact.addEventListener("change", commit);
-  exact.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") commit(); });
+  exact.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") commit();
+    if (event.key === "Escape") exact.value = shortNumber(shown);
+  });
   for (const nearing of ["pointerenter", "pointerdown", "focus"]) range.addEventListener(nearing, () => onNear(spec.name, false));
   range.addEventListener("change", () => onNear(spec.name, true));
   const row = make("div", { class: "wl-control", title: spec.help || null },
@@ -56,8 +76,8 @@ function buildSlider(spec, onSet, onNear) {
 }
 
 function buildChoice(spec, onSet) {
-  const id = `wl-${nextId++}`;
-  const select = make("select", { id, "data-name": spec.name, ...OWN_KEYS },
+  const id = newId();
+  const select = make("select", { id, "data-name": spec.name, "aria-description": spec.help },
     ...spec.options.map(([value, label]) => make("option", { value, text: label })));
   select.addEventListener("change", () => onSet(spec.name, select.value));
   const row = make("div", { class: "wl-control wl-choice", title: spec.help || null }, make("label", { for: id, text: spec.label }), select);
@@ -65,8 +85,8 @@ function buildChoice(spec, onSet) {
 }
 
 function buildToggle(spec, onSet) {
-  const id = `wl-${nextId++}`;
-  const box = make("input", { type: "checkbox", id, "data-name": spec.name, ...OWN_KEYS });
+  const id = newId();
+  const box = make("input", { type: "checkbox", id, "data-name": spec.name, "aria-description": spec.help });
   box.addEventListener("change", () => onSet(spec.name, box.checked));
   const row = make("div", { class: "wl-control wl-toggle", title: spec.help || null }, box, make("label", { for: id, text: spec.label }));
   return { row, update: (value) => { box.checked = Boolean(value); } };
@@ -83,7 +103,7 @@ function buildControls(specs, onSet, onNear) {
     items.set(spec.name, item);
     let group = groups.find((g) => g.name === (spec.group || ""));
     if (!group) {
-      group = { name: spec.group || "", node: make("fieldset", { class: "wl-group" }) };
+      group = { name: spec.group || "", node: make(spec.group ? "fieldset" : "div", { class: "wl-group" }) };
       if (spec.group) group.node.append(make("legend", { text: spec.group }));
       groups.push(group);
     }
@@ -102,19 +122,20 @@ function buildControls(specs, onSet, onNear) {
 }
 
 function buildQuestion(question, onPredict) {
-  const box = make("div", { class: "wl-question" }, make("p", { class: "wl-question-text", text: question.text }));
+  const asked = newId();
+  const box = make("div", { class: "wl-question" }, make("p", { class: "wl-question-text", id: asked, text: question.text }));
   if (question.prediction === null) {
-    const id = `wl-${nextId++}`;
+    const id = newId();
     const input = question.options.length
-      ? make("select", { id, "aria-label": "your prediction", ...OWN_KEYS }, make("option", { value: "", text: "choose…" }),
+      ? make("select", { id, "aria-labelledby": asked }, make("option", { value: "", text: "choose…" }),
         ...question.options.map((o) => make("option", { value: o, text: o })))
-      : make("input", { id, type: "text", inputmode: "decimal", "aria-label": "your prediction", placeholder: "a number", ...OWN_KEYS });
+      : make("input", { id, type: "text", inputmode: "decimal", "aria-labelledby": asked, placeholder: "a number" });
     const send = () => { if (input.value !== "") onPredict(question.id, input.value); };
-    input.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") send(); });
+    input.addEventListener("keydown", (event) => { if (event.key === "Enter") send(); });
     box.append(make("div", { class: "wl-row" }, input, make("button", { type: "button", text: "Predict", onclick: send })));
     if (question.problem) box.append(make("p", { class: "wl-problem", role: "alert", text: question.problem }));
   } else {
-    box.append(make("p", { class: "wl-answer" }, make("span", { text: `You said ${question.prediction}. ` }),
+    box.append(make("p", { class: "wl-answer", tabindex: -1 }, make("span", { text: `You said ${question.prediction}. ` }),
       make("strong", { text: question.measured ? `Measured: ${question.measured}. ` : "Not measured yet: run it. " }),
       make("span", { text: question.verdict || "" })));
   }
@@ -123,10 +144,11 @@ function buildQuestion(question, onPredict) {
 
 function buildReading(rows) {
   if (!rows.length) return make("div");
-  const cell = (tag, text) => make(tag, { text });
+  const cell = (tag, text) => make(tag, { text, scope: tag === "th" ? "row" : null });
+  const head = (text) => make(text ? "th" : "td", { text, scope: text ? "col" : null }); // an empty cell heads nothing
   const theory = rows.some((row) => row.theory); // without any, no column for it
   return make("table", { class: "wl-reading" },
-    rows.every((row) => row.verdict) ? null : make("thead", {}, make("tr", {}, ...(theory ? ["", "theory", "measured"] : ["", "measured"]).map((t) => cell("th", t)))),
+    rows.every((row) => row.verdict) ? null : make("thead", {}, make("tr", {}, ...(theory ? ["", "theory", "measured"] : ["", "measured"]).map(head))),
     make("tbody", {}, ...rows.map((row) => make("tr", { class: row.verdict ? "wl-verdict" : "" },
       ...(row.verdict
         ? [make("td", { colspan: 3 }, make("span", { text: row.verdict }))]

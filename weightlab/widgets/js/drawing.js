@@ -54,7 +54,7 @@ function layoutView(view, box, picture, table) {
   else if (overSteps) span = [0, Math.max(1, last)];
   const xLimits = axisLimits(view.x, xColumns, table, span, references.flatMap((r) => r.xs));
   const yLimits = axisLimits(view.y, yColumns, table, null, references.flatMap((r) => r.ys));
-  const margin = { left: 58, right: 18, top: 26, bottom: 40 };
+  const margin = { left: 64, right: 18, top: 26, bottom: 40 };
   const area = {
     x: box.x + margin.left, y: box.y + margin.top,
     w: box.w - margin.left - margin.right, h: box.h - margin.top - margin.bottom,
@@ -107,15 +107,15 @@ function drawAxes(ctx, plot, theme, image, bowl) {
   ctx.fillStyle = theme.ink;
   ctx.textAlign = "center";
   ctx.textBaseline = "bottom";
-  ctx.fillText(view.x.label, area.x + area.w / 2, area.y + area.h + 37);
+  ctx.fillText(view.x.label, area.x + area.w / 2, area.y + area.h + 37, area.w + 60);
   ctx.save();
-  ctx.translate(area.x - 43, area.y + area.h / 2);
+  ctx.translate(area.x - 49, area.y + area.h / 2);
   ctx.rotate(-Math.PI / 2);
-  ctx.fillText(view.y.label, 0, 0);
+  ctx.fillText(view.y.label, 0, 0, area.h + 40);
   ctx.restore();
   ctx.font = `600 13px ${theme.font}`;
   ctx.textAlign = "left";
-  ctx.fillText(view.title, area.x, area.y - 7);
+  ctx.fillText(view.title, area.x, area.y - 7, area.w + 14);
   ctx.restore();
   drawReferences(ctx, plot, theme);
 }
@@ -156,6 +156,15 @@ function clipTo(ctx, area) {
   ctx.clip();
 }
 
+// The path begun, with a rim in the paper's colour: seen on dark bars and bright maps too.
+function strokeOnAnything(ctx, theme) {
+  const { strokeStyle, lineWidth } = ctx;
+  Object.assign(ctx, { strokeStyle: theme.paper, lineWidth: lineWidth + 2, globalAlpha: 0.7 });
+  ctx.stroke();
+  Object.assign(ctx, { strokeStyle, lineWidth, globalAlpha: 1 });
+  ctx.stroke();
+}
+
 function drawReferences(ctx, plot, theme) {
   ctx.save();
   clipTo(ctx, plot.area);
@@ -176,7 +185,7 @@ function drawReferences(ctx, plot, theme) {
       else if (reference.kind === "marks") { ctx.moveTo(px - half, py); ctx.lineTo(px + half, py); }
       else { ctx.moveTo(px - 5, py); ctx.lineTo(px + 5, py); ctx.moveTo(px, py - 5); ctx.lineTo(px, py + 5); }
     });
-    ctx.stroke();
+    strokeOnAnything(ctx, theme);
     if (reference.label && reference.xs.length) {
       drawReferenceLabel(ctx, plot, reference, theme, Math.max(0.15, 0.75 - 0.35 * labelled));
       labelled += 1;
@@ -257,19 +266,18 @@ function drawPath(ctx, plot, series, table, place, theme) {
     ctx.beginPath();
     tracePolyline(ctx, Math.floor(place), table.rows - 1, stride, point);
     ctx.stroke();
+    ctx.globalAlpha = 1;
   }
   const pieces = 10;
   for (let piece = 0; piece < pieces; piece++) {
     const a = Math.floor((place * piece) / pieces);
     const b = piece === pieces - 1 ? place : Math.floor((place * (piece + 1)) / pieces);
     if (b <= a) continue;
-    ctx.globalAlpha = 0.35 + (0.65 * (piece + 1)) / pieces;
-    ctx.lineWidth = 2.2;
+    ctx.lineWidth = 1.3 + (1.5 * (piece + 1)) / pieces; // thin where it came from: paler would be too pale to see
     ctx.beginPath();
     tracePolyline(ctx, a, b, stride, point);
     ctx.stroke();
   }
-  ctx.globalAlpha = 1;
   ctx.setLineDash([]);
   const end = Number.isFinite(table.at(place, cx)) ? place : lastFiniteRow(table, place, cx);
   const [x0, y0] = point(0);
@@ -317,6 +325,7 @@ function drawBars(ctx, plot, series, table, place, theme, total, index, layered)
       ctx.fillRect(px - width / 2, top, width - (total > 1 ? 1 : 0), base - top);
     } else {
       ctx.font = `600 12px ${theme.font}`;
+      ctx.fillStyle = theme.ink;
       ctx.textAlign = "center";
       ctx.textBaseline = "bottom";
       ctx.fillText(value === 0 ? "0" : "×", px, base - 2);
@@ -383,7 +392,7 @@ function placeArrowNames(ctx, plot, shown, grow, theme) {
     ctx.globalAlpha = 0.75;
     ctx.fillRect(px - 2, py - 8, width + 4, 16);
     ctx.globalAlpha = 1;
-    ctx.fillStyle = theme.palette[arrow.series.colour % theme.palette.length];
+    ctx.fillStyle = theme.ink; // as text the colours of lines are too pale
     ctx.fillText(text, px, py);
   }
 }

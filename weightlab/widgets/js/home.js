@@ -44,17 +44,16 @@ class Home {
     this.stage = stage;
     this.lines = null;
     this.said = make("output", { class: "wl-said" });
-    this.text = make("input", { type: "text", class: "wl-state-text", readonly: true, spellcheck: "false", "aria-label": "these settings as a text", ...OWN_KEYS });
-    this.pasted = make("input", { type: "text", class: "wl-state-text", spellcheck: "false", "aria-label": "settings as a text, to load", placeholder: "paste such a text here", ...OWN_KEYS });
+    this.text = make("input", { type: "text", class: "wl-state-text", readonly: true, spellcheck: "false", "aria-label": "these settings as a text" });
+    this.pasted = make("input", { type: "text", class: "wl-state-text", spellcheck: "false", "aria-label": "settings as a text, to load", placeholder: "paste such a text here" });
     const load = () => { if (this.pasted.value.trim()) this.stage.send({ type: "load", text: this.pasted.value }); };
-    this.pasted.addEventListener("keydown", (event) => { event.stopPropagation(); if (event.key === "Enter") load(); });
-    this.text.addEventListener("keydown", (event) => event.stopPropagation());
+    this.pasted.addEventListener("keydown", (event) => { if (event.key === "Enter") load(); });
     this.text.addEventListener("focus", () => this.text.select());
     const button = (label, action, title) => make("button", { type: "button", text: label, title, onclick: action });
-    this.code = make("pre", { class: "wl-code", tabindex: "0", "aria-label": "PyTorch program", ...OWN_KEYS });
+    this.code = make("pre", { class: "wl-code", tabindex: "0", role: "region", "aria-label": "PyTorch program" });
     this.codeRow = make("div", { class: "wl-row wl-code-row" }, make("strong", { text: "The same in plain PyTorch" }),
       button("Copy code", () => copyText(this.program, this.said), "Copy the program"),
-      button("Save code", () => saveFile(`${this.name}.py`, "text/x-python", this.program), "Save the program as a file"));
+      button("Save code", () => saveFile(`${this.name}_program.py`, "text/x-python", this.program), "Save the program as a file"));
     this.node = make("details", { class: "wl-home" }, make("summary", { text: "Take it home: these settings, the PyTorch code, a page" }),
       make("div", { class: "wl-row" }, this.text, button("Copy", () => copyText(this.text.value, this.said), "Copy the settings")),
       make("div", { class: "wl-row" }, this.pasted, button("Load", load, "Set the panel to what the text says")),

@@ -151,7 +151,6 @@ function tellHeight() {
 
 async function startReplay() {
   const still = document.getElementById("wl-still-page");
-  tellHeight();
   wearTheme();
   try {
     const replay = await readReplay(document.getElementById("wl-replay-data").textContent);
@@ -159,7 +158,7 @@ async function startReplay() {
     still.before(root);
     const stage = new StageView(new ReplayModel(replay), root);
     root.weightlab = stage; // for the console and the browser tests
-    stage.questionsBox.firstChild.replaceWith(make("h2", { text: "Predicted before the run" })); // none is open here
+    stage.questionsBox.firstChild?.replaceWith(make("h2", { text: "Predicted before the run" })); // none is open here
     root.querySelector(".wl-below").before(make("p", { class: "wl-note", text: replay.note }));
     stage.board.addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true }); // its pads need the lab
     takeKeysFromThePage(root);
@@ -169,6 +168,7 @@ async function startReplay() {
     still.prepend(make("p", { class: "wl-problem-page", role: "alert",
       text: "The animation does not run in this browser; this is its picture. It needs Chrome or Edge 111, Firefox 113, Safari 16.4, or newer." }));
   }
+  tellHeight(); // not before: what stands around a frame should move once
 }
 
 startReplay();

@@ -2,7 +2,7 @@
 
 const PALETTE = {
   light: ["#0072b2", "#d55e00", "#00795a", "#a8328a", "#8a6d00", "#3d3d3d", "#5a4fcf", "#b3261e"],
-  dark: ["#62bdf0", "#ff9357", "#3fd6a5", "#ee94d2", "#ecc445", "#e2e2e2", "#aaa2ff", "#ff8a80"],
+  dark: ["#62bdf0", "#ff9357", "#3fd6a5", "#ee94d2", "#ecc445", "#e2e2e2", "#aaa2ff", "#aa7a72"],
 };
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 2]];
 const MARKERS = ["circle", "square", "triangle", "diamond", "cross"];
@@ -24,10 +24,10 @@ function readTheme(element) {
   };
 }
 
-// First layer dark, last layer light (the other way round would hide lines on a dark page, so the ends are cut).
+// First layer dark, last layer light; the end that would be too near to the page's own colour is cut off.
 function layerColour(index, count, dark) {
   const share = count > 1 ? index / (count - 1) : 0;
-  const place = (dark ? 0.24 + 0.76 * share : 0.82 * share) * (VIRIDIS.length - 1);
+  const place = (dark ? 0.36 + 0.64 * share : 0.58 * share) * (VIRIDIS.length - 1);
   const low = Math.min(Math.floor(place), VIRIDIS.length - 2);
   const mix = VIRIDIS[low].map((c, i) => Math.round(c + (VIRIDIS[low + 1][i] - c) * (place - low)));
   return `rgb(${mix.join(",")})`;

@@ -31,6 +31,8 @@ class StageView {
     this.pending = {}; // set by hand, not yet sent
     this.local = new Map(); // name -> value and the message that carried it, until the kernel has answered that one
     this.seq = 0;
+    this.cutOff = ""; // why the panel has no kernel any more
+    this.late = false; // an answer has not come for a while
     this.sentAt = new Map();
     this.images = new Map();
     this.rasters = new Map();
@@ -49,27 +51,30 @@ class StageView {
   }
 
   build() {
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.legend = make("div", { class: "wl-legend" });
     this.still = make("canvas", { class: "wl-still", "aria-hidden": "true" });
     this.moving = make("canvas", { class: "wl-moving", role: "img" });
     this.board = make("div", { class: "wl-board" }, this.still, this.moving);
     this.tip = make("div", { class: "wl-tip", hidden: true });
     this.board.append(this.tip);
-    this.transport = make("div", { class: "wl-transport", role: "toolbar", "aria-label": "playback" });
+    this.transport = make("div", { class: "wl-transport", role: "group", "aria-label": "run and playback" });
     this.notice = make("p", { class: "wl-notice", role: "alert", hidden: true });
     this.silence = make("p", { class: "wl-notice wl-silence", role: "alert", hidden: true, text: UNANSWERED });
     this.controlsBox = make("div", { class: "wl-left" });
     this.questionsBox = make("div", { class: "wl-questions", hidden: true });
-    this.readingBox = make("div");
+    this.readingBox = make("div", { tabindex: -1 });
     this.sideBox = make("div", { class: "wl-right" }, this.questionsBox, this.readingBox);
-    this.summary = make("p", { class: "wl-summary", "aria-live": "polite" });
-    this.root.append(this.legend, this.board, this.transport, this.notice, this.silence,
-      make("div", { class: "wl-below" }, this.controlsBox, this.sideBox), this.summary);
+    this.summary = make("p", { class: "wl-summary" });
+    this.spoken = make("div", { class: "wl-spoken", role: "status", text: wordsOf(this) });
+    this.pinned = make("div", { class: "wl-pinned" }, this.legend, this.board, this.notice, this.silence);
+    this.root.append(make("div", { class: "wl-main" }, this.pinned, this.transport,
+      make("div", { class: "wl-below" }, this.controlsBox, this.sideBox)), this.summary, this.spoken);
     this.home = new Home(this);
     if (this.model.get("home")) this.root.append(this.home.node);
     this.root.tabIndex = 0;
     this.root.setAttribute("data-lm-suppress-shortcuts", "true");
-    this.root.setAttribute("aria-label", `${this.model.get("title")}; space plays, arrow keys step, Home and End jump`);
+    this.root.setAttribute("aria-label", `${this.model.get("title")}; space plays, arrow keys step, Home and End jump, Escape leaves`);
     this.root.setAttribute("role", "group");
   }
 
@@ -114,7 +119,7 @@ class StageView {
         this.redrawAll();
       });
     }
-    this.board.style.height = `${this.scene.height}px`;
+    arrangeViews(this);
     this.takeControls();
     showTransport(this);
     this.redrawAll();
@@ -199,7 +204,7 @@ class StageView {
     if (this.fanShown && this.fanShown.seq <= seq) { this.leaveFan(); this.takePicture(); } // refused: the last good picture
     this.controls.update(this.values());
     this.stats.seqShown = Math.max(this.stats.seqShown, seq);
-    if (!this.sentAt.size) { clearTimeout(this.silenceTimer); this.silenceTimer = null; this.silence.hidden = true; }
+    if (!this.sentAt.size) { clearTimeout(this.silenceTimer); this.silenceTimer = null; this.late = false; showSilence(this); }
     this.fans.settled(seq);
   }
 
@@ -211,7 +216,7 @@ class StageView {
     this.chosen = Object.fromEntries(this.model.get("controls").filter((c) => c.kind === "choice").map((c) => [c.name, true]));
     this.controls.update(this.values());
     this.controls.markUnused(this.model.get("unused"));
-    this.controlsBox.replaceChildren(this.controls.node);
+    keepFocus(this.controlsBox, () => this.controlsBox.replaceChildren(this.controls.node), () => this.root);
   }
 
   takeTexts() {
@@ -223,12 +228,13 @@ class StageView {
     this.takeQuestions(questions);
     // What theory says would answer the questions: it waits for the predictions, or for the learner's word.
     const waiting = !this.skipped && questions.some((q) => q.prediction === null);
-    const skip = make("button", { type: "button", text: "Show it now", onclick: () => { this.skipped = true; this.takeTexts(); this.send({ type: "reveal" }); } });
+    const skip = make("button", { type: "button", text: "Show it now", "data-action": "reveal", onclick: () => { this.skipped = true; this.takeTexts(); this.send({ type: "reveal" }); } });
     const told = this.fanShown && this.fanShown.picture.told;
     const reading = told ? this.fanShown.picture.reading : this.model.get("reading");
-    this.readingBox.replaceChildren(waiting && reading.length
+    const shown = waiting && reading.length
       ? make("p", { class: "wl-waiting" }, make("span", { text: "Theory and measurement appear here after your predictions. " }), skip)
-      : buildReading(reading));
+      : buildReading(reading);
+    keepFocus(this.readingBox, () => this.readingBox.replaceChildren(shown), () => this.readingBox);
     this.root.classList.toggle("wl-no-side", !questions.length && !reading.length);
   }
 
@@ -242,7 +248,8 @@ class StageView {
       if (old && old.question === text) return;
       const box = buildQuestion(question, (id, value) => this.send({ type: "predict", id, value }));
       box.question = text;
-      if (old) old.replaceWith(box); else this.questionsBox.append(box);
+      if (!old) this.questionsBox.append(box);
+      else keepFocus(old, () => old.replaceWith(box), () => box.querySelector(".wl-answer, input, select"));
     });
   }
 
@@ -280,11 +287,12 @@ class StageView {
   send(message) {
     this.seq += 1;
     this.sentAt.set(this.seq, performance.now());
-    if (!this.silenceTimer) this.silenceTimer = setTimeout(() => { this.silence.hidden = false; }, SILENCE_MS);
+    if (!this.silenceTimer) this.silenceTimer = setTimeout(() => { this.late = true; showSilence(this); }, SILENCE_MS);
     try {
       this.model.send({ ...message, seq: this.seq });
     } catch {
-      this.silence.hidden = false; // the connection is closed for good: the kernel was restarted
+      this.late = true; // the connection is closed for good: the kernel was restarted
+      showSilence(this);
     }
   }
 
@@ -322,7 +330,7 @@ class StageView {
     this.flush(now);
     const end = Math.max(0, this.table.rows - 1);
     const before = this.place;
-    if (this.following) this.place += (end - this.place) * Math.min(1, passed / 0.05);
+    if (this.following) this.place += (end - this.place) * (this.calm.matches ? 1 : Math.min(1, passed / 0.05));
     if (this.following && end - this.place < 0.02) this.place = end;
     if (this.playing) {
       this.place = Math.min(end, this.place + (passed * this.speed * end) / FULL_RUN_SECONDS);
@@ -337,6 +345,8 @@ class StageView {
     }
     if (this.dirty.still) this.drawStill();
     if (this.dirty.moving) this.drawMoving(now);
+    speak(this, now);
+    watchKernel(this, now);
   }
 
   redrawAll() { Object.assign(this.dirty, { still: true, moving: true, all: true }); }
@@ -356,26 +366,15 @@ class StageView {
     return { ctx, width, height };
   }
 
-  cellBox(cell, width, height) {
-    const place = (sizes, from, count, whole) => {
-      const total = sizes.reduce((a, b) => a + b, 0);
-      const start = sizes.slice(0, from).reduce((a, b) => a + b, 0);
-      const span = sizes.slice(from, from + count).reduce((a, b) => a + b, 0);
-      return [(start / total) * whole, (span / total) * whole];
-    };
-    const [x, w] = place(this.scene.widths, cell[0], cell[2], width);
-    const [y, h] = place(this.scene.heights, cell[1], cell[3], height);
-    return { x, y, w, h };
-  }
-
   drawStill() {
     if (!this.board.clientWidth) return; // hidden page: drawn when it shows
     this.dirty.still = false;
     this.dirty.moving = true;
+    arrangeViews(this);
     const [width, height] = this.boardSize();
     const views = (this.fanShown && this.fanShown.picture.views) || this.scene.views;
     const bowl = (view) => (view.bowl && this.fanShown && this.fanShown.picture.bowl) || view.bowl;
-    this.plots = views.map((view) => layoutView(view, this.cellBox(view.cell, width, height), this.picture, this.table));
+    this.plots = views.map((view, i) => layoutView(view, cellBox(this, view, i, width, height), this.picture, this.table));
     // Another run over the same axes leaves what stands still as it is: drawing it is the dearest part of a picture.
     const stands = JSON.stringify([width, height, this.plots.map((plot) => [plot.view.name, plot.view.title, plot.view.x,
       plot.view.y, plot.x.limits, plot.y.limits, bowl(plot.view), plot.references])]);
@@ -415,9 +414,10 @@ class StageView {
       if (document.activeElement !== this.scrub || this.playing || this.following) this.scrub.value = this.place;
       const step = Math.round(this.table.step(this.place));
       this.stepText.textContent = `step ${step}`;
+      this.scrub.setAttribute("aria-valuetext", `step ${step}`);
       this.playButton.textContent = this.playing ? "❚❚" : "▶";
     }
-    if (now - (this.spokenAt || 0) > 1000 || !this.playing) this.speak(now);
+    describe(this);
   }
 
   paintedRaster(name) {
@@ -427,13 +427,6 @@ class StageView {
     return raster.painted;
   }
 
-  speak(now) {
-    this.spokenAt = now;
-    const text = this.fanShown ? this.fanShown.picture.summary || "" : this.model.get("summary");
-    if (text === this.summary.textContent && this.moving.hasAttribute("aria-label")) return;
-    this.summary.textContent = text;
-    this.moving.setAttribute("aria-label", text || this.model.get("title"));
-  }
 }
 
 export default {

@@ -4,15 +4,16 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 function showTransport(stage) {
   const state = stage.model.get("transport");
-  const { text, ...buttons } = state;
+  const { text: _, ...buttons } = state;
   const key = JSON.stringify(buttons);
   const said = stage.transport.querySelector(".wl-state");
-  if (said) said.textContent = text || state.state;
+  if (said) said.textContent = stateWords(stage);
   if (key === stage.transportText) return; // the same buttons stay: a click on one must not be lost
   stage.transportText = key;
   const button = (label, name, action, options = {}) => make("button", {
-    type: "button", text: label, "data-action": name, title: options.title || name, "aria-label": options.title || name,
-    disabled: options.disabled || false, onclick: action, ...OWN_KEYS,
+    type: "button", text: label, "data-action": name, title: options.title || name,
+    "aria-label": label.replace(/[^A-Za-z ]/g, "").trim() || options.title, // its word, as it is seen, without the sign
+    disabled: options.disabled || false, onclick: action,
   });
   const nodes = [];
   if (state.live) {
@@ -26,13 +27,13 @@ function showTransport(stage) {
       button("■ Stop", "stop", () => stage.command("stop"), { title: "Stop training", disabled: !begun }),
       button("↺ Reset", "reset", () => stage.command("reset"), { title: "Same weights again, from the start" }),
       ...(state.seeds === false ? [] : [button("New seed", "new_seed", () => stage.command("new_seed"), { title: "Other initial weights, from the start" })]),
-      make("span", { class: "wl-state", text: state.text || state.state }));
+      make("span", { class: "wl-state", text: stateWords(stage) }));
   }
   stage.playButton = button("▶", "play", () => stage.togglePlay(), { title: "Play or pause the animation" });
-  stage.scrub = make("input", { type: "range", min: 0, max: 1, step: "any", class: "wl-scrub", "aria-label": "step shown", ...OWN_KEYS });
+  stage.scrub = make("input", { type: "range", min: 0, max: 1, step: "any", class: "wl-scrub", "data-action": "scrub", "aria-label": "step shown" });
   stage.scrub.addEventListener("input", () => { stage.playing = false; stage.jump(Number(stage.scrub.value)); });
-  stage.stepText = make("output", { class: "wl-step" });
-  const speed = make("select", { "aria-label": "playback speed", "data-action": "speed", ...OWN_KEYS },
+  stage.stepText = make("span", { class: "wl-step" });
+  const speed = make("select", { "aria-label": "playback speed", "data-action": "speed" },
     ...SPEEDS.map((s) => make("option", { value: s, text: `${s}×` })));
   speed.value = String(stage.speed);
   speed.addEventListener("change", () => { stage.speed = Number(speed.value); });
@@ -45,23 +46,28 @@ function showTransport(stage) {
   }
   nodes.push(replay);
   stage.replay = replay;
-  const focused = stage.transport.contains(document.activeElement) ? document.activeElement.dataset.action : null;
-  stage.transport.replaceChildren(...nodes);
-  if (focused) {
-    const again = stage.transport.querySelector(`[data-action=${focused === "start" ? "pause" : focused === "pause" ? "start" : focused}]`);
-    if (again && !again.disabled) again.focus();
-  }
+  keepFocus(stage.transport, () => stage.transport.replaceChildren(...nodes), () => stage.transport.querySelector(FOCUSABLE));
   stage.dirty.moving = true;
 }
 
+// Escape: from a control to the panel, from the panel to the notebook's cell around it.
+function leave(stage, from) {
+  const cell = stage.root.closest(".jp-Cell");
+  if (from !== stage.root) stage.root.focus();
+  else if (cell) cell.focus();
+  else stage.root.blur();
+}
+
 function handleKey(stage, event) {
-  if (event.target !== stage.root || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.stopPropagation(); // the notebook would take the focus to its active cell
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") leave(stage, event.target);
+  if (event.target !== stage.root) return;
   const actions = {
     " ": () => stage.togglePlay(), ArrowLeft: () => stage.nudge(-1), ArrowRight: () => stage.nudge(1),
     Home: () => { stage.playing = false; stage.jump(0); }, End: () => { stage.playing = false; stage.jump(Infinity); },
   };
   if (!actions[event.key]) return;
   event.preventDefault();
-  event.stopPropagation();
   actions[event.key]();
 }
