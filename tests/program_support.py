@@ -16,7 +16,7 @@ from weightlab.datasets import Dataset, dataset
 from weightlab.descent import descend
 from weightlab.devices import settle_threads
 from weightlab.experiments import TrainingExperiment
-from weightlab.programs import program_of
+from weightlab.programs.experiments import program_of
 from weightlab.schedules import ScheduleSettings, schedule
 from weightlab.training import Training
 

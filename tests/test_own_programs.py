@@ -20,7 +20,7 @@ from weightlab.experiments import DescentExperiment, TrainingExperiment
 from weightlab.landscapes import landscape, landscape_from_function
 from weightlab.models import model
 from weightlab.own_model import model_from_module
-from weightlab.programs import program_of
+from weightlab.programs.experiments import program_of
 from weightlab.training import train
 from weightlab.update_rules import optimizer
 

@@ -67,8 +67,15 @@ def test_every_picture_has_alt_text() -> None:
 def test_the_file_map_names_every_module_and_nothing_else() -> None:
     block = re.search(r"## File map\n\n(.*?)\n    labs/ ", README, flags=re.DOTALL)
     assert block is not None
-    named = set(re.findall(r"\b\w+\.py\b", block.group(1)))
-    there = {path.name for path in (ROOT / "weightlab").rglob("*.py")} - {"__init__.py"}
+    folder, named = "", set()
+    for line in block.group(1).splitlines():
+        indent = len(line) - len(line.lstrip())
+        if inside := re.match(r" {6}(\w+)/", line):
+            folder = inside[1]
+        folder = folder if indent > 6 or inside else ""
+        named |= {f"{folder}/{name}".lstrip("/") for name in re.findall(r"\b\w+\.py\b", line)}
+    package = ROOT / "weightlab"
+    there = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"}
     assert named == there
 
 
@@ -101,8 +108,12 @@ def test_the_examples_run_as_they_stand(
     example: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "README.md", "exec"), {})
+    made: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), made)
     assert capsys.readouterr().out
+    for panel in made.values():
+        if isinstance(panel, DescentPanel):
+            panel.close()
 
 
 def test_the_readme_shows_what_its_example_gives() -> None:

@@ -1,6 +1,6 @@
 """The layer table, held by reading every file's imports: a module imports from modules above it in the list only.
 
-The list is the docstring of weightlab/__init__.py, then that of weightlab/widgets/__init__.py, top to bottom.
+The list is the docstring of weightlab/__init__.py, then those of programs/__init__.py and widgets/__init__.py in it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def listed(path: Path) -> dict[str, str]:
 
 
 LAYERS = listed(PACKAGE / "__init__.py")
-WIDGETS = [f"widgets.{name}" for name in listed(PACKAGE / "widgets" / "__init__.py")]
-RANK = {name: rank for rank, name in enumerate([*LAYERS, *WIDGETS])}
+FOLDERS = ("programs", "widgets")
+INSIDE = [f"{folder}.{name}" for folder in FOLDERS for name in listed(PACKAGE / folder / "__init__.py")]
+RANK = {name: rank for rank, name in enumerate([*LAYERS, *INSIDE])}
 LAYER_0 = {name for name, heading in LAYERS.items() if heading.startswith("Layer 0")}
 THEORY = {name for name in LAYER_0 if name.endswith("theory")}
 # Third-party packages (import names) and the only files that may use them, "figures" being every *_figures.py; torch
@@ -84,7 +85,7 @@ def own_imports(name: str) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_imports_from_modules_above_it_only(name: str) -> None:
-    where = "weightlab/widgets/__init__.py" if name.startswith("widgets.") else "weightlab/__init__.py"
+    where = "/".join(["weightlab", *name.split(".")[:-1], "__init__.py"])
     assert name in RANK, f"{name} is not in the list: add it to the docstring of {where}"
     wrong = [f"line {line}: {source}" for source, line in own_imports(name) if RANK.get(source, -1) >= RANK[name]]
     assert not wrong, f"weightlab.{name} imports from itself or from modules below it in the list: {wrong}"

@@ -110,7 +110,7 @@ def test_sweep_starts_where_it_is_told() -> None:
     [
         ("momentums", {}, "unknown update rule 'momentums': did you mean 'momentum'"),
         ("momentum", {"rate": 0.1}, "unknown setting of momentum 'rate'"),
-        ("momentum", {"learning_rate": torch.tensor([0.1, math.nan])}, r"learning_rate must be in \[0, 1e\+20\], got nan"),
+        ("momentum", {"learning_rate": torch.tensor([0.1, math.nan])}, r"must be in \[0, 1e\+20\], got nan"),
         ("momentum", {"learning_rate": torch.tensor([0.1, -0.2])}, r"learning_rate must be in \[0, 1e\+20\], got -0.2"),
         ("momentum", {"momentum": torch.tensor([0.1, 1.0])}, r"momentum must be in \[0, 1\), got 1"),
         ("momentum", {"momentum": torch.zeros(2, 2)}, r"a tensor \(learner,\), got shape \(2, 2\)"),

@@ -12,7 +12,7 @@ from panel_support import say
 from weightlab.datasets import dataset_from_tensors
 from weightlab.experiments import DescentExperiment
 from weightlab.landscapes import landscape_from_function
-from weightlab.programs import program_of
+from weightlab.programs.experiments import program_of
 from weightlab.state_text import from_text
 from weightlab.training import train
 from weightlab.widgets.descent_panel import DescentPanel

@@ -73,33 +73,11 @@ Layer 2
     measurements      rates and shares read off a record
     races             fair races between update rules: tuned rates, the same starts and budget, several seeds
     scheduled_runs    many noisy runs of one rule under a schedule, down a bowl that may move
-    program_text      how a program is written down: numbers, calls, imports, blocks
-    program_own       a learner's own functions and classes as source text
-    program_landscapes a landscape's loss in a program
-    program_rules     update rules that torch.optim does not have, as optimizer classes of a program
-    program_optimizers an optimizer in a program, with what is changed midway
-    program_schedules a learning-rate schedule in a program
-    program_data      a data set in a program: loaded or drawn, split, standardized
-    program_own_model a learner's own network in a program
-    program_models    a network in a program, as plain modules
-    program_initializers first weights in a program
-    program_updates   one update of a training program: loss, penalties, clipping
-    descent_program   the PyTorch program of a descent
-    training_program  the PyTorch program of a real run
-    programs          the plain PyTorch program that an experiment stands for
-    signal_program    signals through an untrained network, forwards and backwards, as a program
-    time_gradients_program gradients through time as a program
-    schedule_program  many noisy runs under a schedule as a program
-    loop_program      the update loop as a program, mistakes included
-    epochs_program    a run that a stopping rule ends as a program
-    imbalance_program networks on imbalanced data as a program
-    surface_program   a run and the loss on a plane as a program
-    sharpness_program a run that measures its sharpness as a program
-    ensemble_program  many networks as a program: one run after the other
 
 Layer 3
     plots             draws pictures on a given matplotlib Axes; never trains
     checks            verdicts on a learner's answer
+    programs          the plain PyTorch program that a panel stands for
     exercise_cells    a lab's exercises, taken apart: stub, check, solution
     nbgrader_copies   labs as nbgrader's assignments
     check_reports     what the checks of a learner's copy say, run afresh or as saved

@@ -16,7 +16,7 @@ from weightlab.fans import DescentFan, descend_all
 from weightlab.landscapes import LANDSCAPES, Landscape, landscape
 from weightlab.pictures import Backdrop, Bowl, Picture
 from weightlab.plots import contour_backdrop
-from weightlab.programs import program_of
+from weightlab.programs.experiments import program_of
 from weightlab.records import DescentRecord
 from weightlab.state_text import from_text, to_text
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer

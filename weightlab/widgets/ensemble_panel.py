@@ -11,11 +11,11 @@ import numpy as np
 from weightlab.activations import ACTIVATIONS
 from weightlab.datasets import dataset
 from weightlab.ensemble_choices import Choices, rate_choices, start_choices
-from weightlab.ensemble_program import ensemble_program
 from weightlab.ensembles import Ensemble, EnsembleRecord
 from weightlab.experiments import TrainingExperiment
 from weightlab.initializers import INITIALIZERS, initialization
 from weightlab.models import model
+from weightlab.programs.ensemble import ensemble_program
 from weightlab.sizes import check_size
 from weightlab.update_rules import UPDATE_RULES, optimizer
 from weightlab.validate import choose, number, whole_number

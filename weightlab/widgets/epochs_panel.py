@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from weightlab.datasets import Dataset, dataset
-from weightlab.epochs_program import epochs_program
 from weightlab.experiments import TrainingExperiment
 from weightlab.learning_curves import LearningCurves, few_digits, learning_curves
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
+from weightlab.programs.epochs import epochs_program
 from weightlab.stopping import Budget, Patience, Stop, StoppingRule, Target, first_stop, waits
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Control, Question, Slider, linear, logarithmic

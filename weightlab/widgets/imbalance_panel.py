@@ -11,13 +11,13 @@ from torch import Tensor
 
 from weightlab.class_gradients import ImbalanceRecord
 from weightlab.imbalance import TASKS, TECHNIQUES, forest_logits, prepare
-from weightlab.imbalance_program import imbalance_program
 from weightlab.imbalanced_runs import (
     ImbalanceExperiment,
     ImbalanceTraining,
     expected_share,
     make_training,
 )
+from weightlab.programs.imbalance import imbalance_program
 from weightlab.validate import choose, number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
 from weightlab.widgets.imbalance_view import imbalance_picture, imbalance_reading

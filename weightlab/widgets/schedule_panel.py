@@ -8,7 +8,7 @@ from typing import Any
 from weightlab.landscapes import Landscape, landscape
 from weightlab.pictures import Picture
 from weightlab.plots import contour_backdrop
-from weightlab.schedule_program import schedule_program
+from weightlab.programs.scheduled_runs import schedule_program
 from weightlab.scheduled_runs import Move, ScheduledRuns, scheduled_runs
 from weightlab.schedules import SCHEDULES, schedule
 from weightlab.update_rules import UPDATE_RULES, OptimizerSettings, optimizer

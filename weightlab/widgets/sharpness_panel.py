@@ -8,8 +8,8 @@ from typing import Any
 
 from weightlab.datasets import Dataset
 from weightlab.experiments import TrainingExperiment
+from weightlab.programs.sharpness import sharpness_program
 from weightlab.sharpness import SharpnessRecord, SharpnessWatch, edge_experiment, noisy_digits
-from weightlab.sharpness_program import sharpness_program
 from weightlab.update_rules import optimizer
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear

@@ -12,8 +12,8 @@ from torch import Tensor
 from weightlab.activations import ACTIVATIONS
 from weightlab.initializers import INITIALIZERS, InitializationSettings, initialization
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
+from weightlab.programs.signals import signal_program
 from weightlab.records import SignalRecord
-from weightlab.signal_program import signal_program
 from weightlab.signal_theory import SignalPrediction
 from weightlab.signals import checked_size, measure_signals, predict_signals
 from weightlab.validate import choose, whole_number

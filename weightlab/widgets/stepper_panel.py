@@ -15,8 +15,8 @@ from weightlab.loop_experiments import (
     LoopRecord,
 )
 from weightlab.loop_problems import PROBLEMS
-from weightlab.loop_program import loop_program
 from weightlab.plots import Still, still
+from weightlab.programs.loop import loop_program
 from weightlab.update_loop import UpdateLoop
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic

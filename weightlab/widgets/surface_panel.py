@@ -13,7 +13,7 @@ from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
 from weightlab.plots import losses_backdrop
-from weightlab.surface_program import surface_program
+from weightlab.programs.surface import surface_program
 from weightlab.validate import choose, number, whole_number
 from weightlab.weight_paths import (
     PLANES,

@@ -13,6 +13,7 @@ from weightlab.datasets import Dataset, dataset
 from weightlab.initializers import INITIALIZERS, InitializationSettings, initialization
 from weightlab.models import MODELS
 from weightlab.pictures import Axis, Picture, Reference, TableBuilder, View
+from weightlab.programs.time_gradients import time_gradients_program
 from weightlab.time_gradients import (
     CELLS,
     TimeGradientRecord,
@@ -21,7 +22,6 @@ from weightlab.time_gradients import (
     predict_time_gradients,
     predicted_radius,
 )
-from weightlab.time_gradients_program import time_gradients_program
 from weightlab.validate import choose, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear
 from weightlab.widgets.panel import Panel, Row, row, spoken, verdict

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from weightlab.datasets import Dataset, dataset
 from weightlab.experiments import TrainingExperiment
 from weightlab.landscapes import Landscape
-from weightlab.programs import program_of
+from weightlab.programs.experiments import program_of
 from weightlab.records import TrainingRecord
 from weightlab.sizes import check_size
 from weightlab.state_text import from_text, to_text

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weightlab.descent_program import descent_program
 from weightlab.experiments import DescentExperiment, TrainingExperiment
-from weightlab.training_program import training_program
+from weightlab.programs.descent import descent_program
+from weightlab.programs.training import training_program
 
 
 def program_of(experiment: DescentExperiment | TrainingExperiment) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from weightlab.ensemble_choices import ACTIVATIONS_COMPARED, INITIALIZERS_COMPARED, Choices
 from weightlab.experiments import TrainingExperiment
-from weightlab.program_models import MODULES
-from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
-from weightlab.program_updates import update_lines
+from weightlab.programs.models import MODULES
+from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program
+from weightlab.programs.training import RunCode, run_code
+from weightlab.programs.updates import update_lines
 from weightlab.recorder import LOSS_LIMIT
-from weightlab.training_program import RunCode, run_code
 
 _FILL = '''def fill(layer, start, gain, generator):
     """First weights of a layer; He's are as large as the activation behind it asks for."""

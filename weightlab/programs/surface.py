@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from weightlab.experiments import TrainingExperiment
-from weightlab.program_schedules import schedule_code
-from weightlab.program_text import comment, indented, lines, literal, program
-from weightlab.program_updates import loss_of, update_lines
-from weightlab.training_program import optimizer_lines, run_code, run_summary, variable_lines
+from weightlab.programs.schedules import schedule_code
+from weightlab.programs.text import comment, indented, lines, literal, program
+from weightlab.programs.training import optimizer_lines, run_code, run_summary, variable_lines
+from weightlab.programs.updates import loss_of, update_lines
 from weightlab.validate import choose
 from weightlab.weight_paths import PLANES, ROOM
 

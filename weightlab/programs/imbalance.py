@@ -8,8 +8,8 @@ from types import MappingProxyType
 from weightlab.datasets import Dataset, dataset
 from weightlab.imbalance import NEIGHBOURS, NOISE, TASKS, TECHNIQUES, TEST_FRACTION
 from weightlab.imbalanced_runs import ImbalanceExperiment
-from weightlab.program_data import split_lines
-from weightlab.program_text import comment, indented, lines, literal, program
+from weightlab.programs.data import split_lines
+from weightlab.programs.text import comment, indented, lines, literal, program
 
 TREES = 100
 _SAMPLERS: Mapping[str, tuple[str, str, str]] = MappingProxyType({

@@ -9,11 +9,11 @@ from weightlab.initializers import initialization
 from weightlab.loop_experiments import BACKWARD, PREDICT, UPDATE, ZERO_GRAD, LoopExperiment
 from weightlab.loop_problems import BATCH_SIZE, WIDTH, digits_data
 from weightlab.models import model
-from weightlab.program_data import data_code
-from weightlab.program_initializers import initialization_lines
-from weightlab.program_models import model_code
-from weightlab.program_text import call, comment, indented, lines, literal, program
-from weightlab.program_updates import loss_definition
+from weightlab.programs.data import data_code
+from weightlab.programs.initializers import initialization_lines
+from weightlab.programs.models import model_code
+from weightlab.programs.text import call, comment, indented, lines, literal, program
+from weightlab.programs.updates import loss_definition
 
 SHORTEST = 10  # passes
 TOGETHER = 50  # validation examples at once, as share_right has them

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weightlab.landscapes import Landscape
-from weightlab.program_landscapes import loss_code
-from weightlab.program_optimizers import OptimizerCode, optimizer_code
-from weightlab.program_schedules import ScheduleCode, schedule_code
-from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
+from weightlab.programs.landscapes import loss_code
+from weightlab.programs.optimizers import OptimizerCode, optimizer_code
+from weightlab.programs.schedules import ScheduleCode, schedule_code
+from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program
 from weightlab.scheduled_runs import Move
 from weightlab.schedules import ScheduleSettings
 from weightlab.update_rules import OptimizerSettings

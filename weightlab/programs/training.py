@@ -7,13 +7,13 @@ from itertools import groupby
 from typing import Any
 
 from weightlab.experiments import RUN_SETTINGS, TrainingExperiment
-from weightlab.program_data import DataCode, data_code, data_label
-from weightlab.program_initializers import draws_weights, initialization_lines
-from weightlab.program_models import ModelCode, model_code, model_label
-from weightlab.program_optimizers import OptimizerCode, optimizer_code
-from weightlab.program_schedules import ScheduleCode, schedule_code
-from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
-from weightlab.program_updates import Updates, batch_definition, loss_definition, update_lines, validation
+from weightlab.programs.data import DataCode, data_code, data_label
+from weightlab.programs.initializers import draws_weights, initialization_lines
+from weightlab.programs.models import ModelCode, model_code, model_label
+from weightlab.programs.optimizers import OptimizerCode, optimizer_code
+from weightlab.programs.schedules import ScheduleCode, schedule_code
+from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program
+from weightlab.programs.updates import Updates, batch_definition, loss_definition, update_lines, validation
 
 
 @dataclass(frozen=True)

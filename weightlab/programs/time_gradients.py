@@ -5,10 +5,10 @@ from __future__ import annotations
 from weightlab.datasets import Dataset
 from weightlab.initializers import InitializationSettings
 from weightlab.models import MODELS, model
-from weightlab.program_data import data_code
-from weightlab.program_initializers import initialization_lines
-from weightlab.program_models import ModelCode
-from weightlab.program_text import comment, indented, lines, literal, program
+from weightlab.programs.data import data_code
+from weightlab.programs.initializers import initialization_lines
+from weightlab.programs.models import ModelCode
+from weightlab.programs.text import comment, indented, lines, literal, program
 from weightlab.time_gradients import GATES
 
 _CELLS = {"rnn": "RNNCell", "lstm": "LSTMCell", "gru": "GRUCell"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from weightlab.experiments import RUN_SETTINGS, TrainingExperiment
-from weightlab.program_optimizers import OptimizerCode
-from weightlab.program_text import arguments, call, indented, lines, literal
+from weightlab.programs.optimizers import OptimizerCode
+from weightlab.programs.text import arguments, call, indented, lines, literal
 
 
 @dataclass(frozen=True)

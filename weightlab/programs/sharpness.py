@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from weightlab.experiments import TrainingExperiment
-from weightlab.program_schedules import schedule_code
-from weightlab.program_text import comment, indented, lines, program
-from weightlab.program_updates import Updates, loss_of, update_lines
-from weightlab.training_program import optimizer_lines, run_code, run_summary, variable_lines
+from weightlab.programs.schedules import schedule_code
+from weightlab.programs.text import comment, indented, lines, program
+from weightlab.programs.training import optimizer_lines, run_code, run_summary, variable_lines
+from weightlab.programs.updates import Updates, loss_of, update_lines
 
 _LIMITS = {  # of the sharpness, as weightlab.sharpness.sharpness_limit has them
     "gradient_descent": '2 / group["lr"]',
