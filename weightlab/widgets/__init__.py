@@ -17,6 +17,7 @@ Shared
     descent_picture    what a descent panel shows, for one run or for a whole fan
     settings_map       the (learning rate, momentum) plane as a view
     film               the steps of a training run that the stage has
+    own_parts          a learner's own data, network and optimizer in place of a panel's
     training_settings  the controls of a training panel, and the experiment they stand for
     schedule_scene     what a schedule panel shows
     stepper_picture    what the update loop's panel shows

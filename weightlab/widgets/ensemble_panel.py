@@ -22,6 +22,7 @@ from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, logarithmic
 from weightlab.widgets.ensemble_view import EnsembleFilm
 from weightlab.widgets.live import Mail
+from weightlab.widgets.own_parts import own_parts
 from weightlab.widgets.panel import Panel, Row
 from weightlab.widgets.training_settings import PACES, has_momentum
 
@@ -78,6 +79,7 @@ class EnsemblePanel(Panel):
     `varies` says what differs: "learning_rate" or "start" (activation × initialization). Start trains in the panel's
     worker thread, `run()` in the calling one. A new setting begins a new run. seed: the first of the seeds; New seed
     takes the next ones. device: where to train. Values of all settings (depth, seeds, …) may be given by name.
+    own: your own data in place of the digits.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class EnsemblePanel(Panel):
         *,
         seed: int = 0,
         device: str = "cpu",
+        own: Sequence[object] = (),
         questions: Sequence[Question] = (),
         title: str = "Many networks at once",
         **values: Any,
@@ -92,7 +95,8 @@ class EnsemblePanel(Panel):
         for name in values:
             choose("setting", name, DEFAULTS)
         self._seed, self._device = seed, device
-        self._data = dataset("digits")
+        self._own = own_parts(own, ("dataset",))  # many networks at once are perceptrons, moved by the package's rules
+        self._data = self._own.parts.get("dataset") or dataset("digits")
         self._ensemble: Ensemble | None = None
         self._state = "idle"
         self._next_message = self._next_reading = self._next_validation = self._last = self._debt = 0.0
@@ -117,6 +121,10 @@ class EnsemblePanel(Panel):
         choices = (rate_choices if values["varies"] == "learning_rate" else start_choices)(experiment, seeds)
         check_size(experiment, len(choices.experiments))
         return choices
+
+    @property
+    def _own_names(self) -> str:
+        return self._own.names
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         number("pace", values["pace"], 0, open_low=True)

@@ -17,6 +17,7 @@ from weightlab.programs.epochs import epochs_program
 from weightlab.stopping import Budget, Patience, Stop, StoppingRule, Target, first_stop, waits
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Control, Question, Slider, linear, logarithmic
+from weightlab.widgets.own_parts import own_parts
 from weightlab.widgets.panel import Panel, Row, row, spoken, verdict
 
 KEPT_RUNS = 40
@@ -67,12 +68,21 @@ class EpochsPanel(Panel):
     """Learning curves of one hidden layer on 450 of the digits, and the epoch at which the stopping rules end the run.
 
     The stopping sliders ask the curves again and train nothing; `trained` counts the runs. Values may be given by name.
-    `record` is the LearningCurves, `stop` where the rules end it.
+    `record` is the LearningCurves, `stop` where the rules end it. own: your own data, network and optimizer class in
+    place of the panel's.
     """
 
-    def __init__(self, *, questions: Sequence[Question] = (), title: str = "How many epochs?", **values: Any) -> None:
+    def __init__(
+        self,
+        *,
+        own: Sequence[object] = (),
+        questions: Sequence[Question] = (),
+        title: str = "How many epochs?",
+        **values: Any,
+    ) -> None:
         for name in values:
             choose("setting", name, DEFAULTS)
+        self._own = own_parts(own)
         self._datasets: dict[tuple[float, int], Dataset] = {}
         self._runs: dict[tuple[float, ...], tuple[TrainingExperiment, LearningCurves]] = {}
         self.trained = 0
@@ -107,14 +117,23 @@ class EpochsPanel(Panel):
 
     def _build(self, values: Mapping[str, Any]) -> TrainingExperiment:
         seed = whole_number("seed", values["seed"], 0, 10**6)
-        return few_digits(
+        data = self._own.parts.get("dataset")
+        experiment = few_digits(
             whole_number("width", values["width"], 1, 512, why=_WHOLE_RUN),
             epochs=whole_number("epochs", values["epochs"], 1, 500, why=_WHOLE_RUN),
             learning_rate=values["learning_rate"],
             l2=values["l2"],
             seed=seed,
-            data=self._data(number("label_noise", values["label_noise"], 0, 1), seed),
+            data=data or self._data(number("label_noise", values["label_noise"], 0, 1), seed),
         )
+        return self._own.put_into(experiment)
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        return self._own.unused({"dataset": ["label_noise"], "model": ["width"]})
+
+    @property
+    def _own_names(self) -> str:
+        return self._own.names
 
     def _data(self, noise: float, seed: int) -> Dataset:
         if (noise, seed) not in self._datasets:

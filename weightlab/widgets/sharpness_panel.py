@@ -14,6 +14,7 @@ from weightlab.update_rules import optimizer
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear
 from weightlab.widgets.live import Mail
+from weightlab.widgets.own_parts import own_parts
 from weightlab.widgets.panel import Panel, Row
 from weightlab.widgets.sharpness_view import sharpness_picture, sharpness_reading
 
@@ -52,7 +53,8 @@ class SharpnessPanel(Panel):
 
     Start trains in the panel's worker thread, `run()` in the calling one. The limit is drawn once all `questions` are
     answered, at once where there are none. steps: length of a run. seed: of the first weights and batches; New seed
-    counts it up. Values of the controls may be given by name. `record` is the SharpnessRecord so far.
+    counts it up. Values of the controls may be given by name. `record` is the SharpnessRecord so far. own: your own
+    data and network in place of the panel's.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class SharpnessPanel(Panel):
         *,
         steps: int = 600,
         seed: int = 0,
+        own: Sequence[object] = (),
         questions: Sequence[Question] = (),
         title: str = "Sharpness while it trains",
         **values: Any,
@@ -67,6 +70,7 @@ class SharpnessPanel(Panel):
         for name in values:
             choose("setting", name, DEFAULTS)
         self._steps, self._seed = steps, seed
+        self._own = own_parts(own, ("dataset", "model"))  # theory's limit is known for momentum and Nesterov only
         self._datasets: dict[float, Dataset] = {}
         self._watch: SharpnessWatch | None = None
         self._state, self._wants_theory = "idle", False
@@ -80,17 +84,27 @@ class SharpnessPanel(Panel):
         rule = optimizer(values["rule"] if values["momentum"] else "momentum",
                          learning_rate=values["learning_rate"], momentum=values["momentum"])  # fmt: skip
         noise = number("label_noise", values["label_noise"], 0, 1)
-        batch = whole_number("batch_size", values["batch_size"], 0, 899, why="0 takes all 899 examples at once")
-        if noise not in self._datasets:
-            self._datasets[noise] = noisy_digits(noise)
-        return edge_experiment(
-            self._datasets[noise],
+        data = self._own.parts.get("dataset") or self._digits(noise)
+        most = len(data.y_train)
+        batch = whole_number("batch_size", values["batch_size"], 0, most, why=f"0 takes all {most} examples at once")
+        experiment = edge_experiment(
+            data,
             rule,
             width=whole_number("width", values["width"], 1, 512, why="wider ones are for SharpnessWatch"),
             batch_size=batch or None,
             steps=self._steps,
             seed=self._seed,
         )
+        return self._own.put_into(experiment)
+
+    def _digits(self, noise: float) -> Dataset:
+        if noise not in self._datasets:
+            self._datasets[noise] = noisy_digits(noise)
+        return self._datasets[noise]
+
+    @property
+    def _own_names(self) -> str:
+        return self._own.names
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         number("pace", values["pace"], 0, open_low=True)
@@ -127,7 +141,8 @@ class SharpnessPanel(Panel):
         self._tell()
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
-        return [] if values["momentum"] else ["rule"]
+        replaced = self._own.unused({"dataset": ["label_noise"], "model": ["width"]})
+        return replaced if values["momentum"] else [*replaced, "rule"]
 
     @property
     def program(self) -> str:

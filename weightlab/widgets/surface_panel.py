@@ -26,6 +26,7 @@ from weightlab.weight_paths import (
     random_plane_shares,
 )
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear, logarithmic
+from weightlab.widgets.own_parts import own_parts
 from weightlab.widgets.panel import Panel, Row, row, verdict
 
 GRID = 17  # points a side: 289 networks, each with all training examples
@@ -84,15 +85,21 @@ class SurfacePanel(Panel):
     """A tanh network on the digits, trained; the loss on a plane through its last weights, and its path there.
 
     Choosing another plane or zooming trains nothing; `trained` counts the runs. Values may be given by name. `record`
-    is a SurfaceRecord.
+    is a SurfaceRecord. own: your own data, network and optimizer class in place of the panel's.
     """
 
     def __init__(
-        self, *, questions: Sequence[Question] = (), title: str = "A real loss surface", **values: Any
+        self,
+        *,
+        own: Sequence[object] = (),
+        questions: Sequence[Question] = (),
+        title: str = "A real loss surface",
+        **values: Any,
     ) -> None:
         for name in values:
             choose("setting", name, DEFAULTS)
-        self._digits: Dataset = dataset("digits")
+        self._own = own_parts(own)
+        self._data: Dataset = self._own.parts.get("dataset") or dataset("digits")
         self._paths: dict[tuple[float, ...], tuple[TrainingExperiment, WeightPath]] = {}
         self._backdrop: tuple[PlaneView, Any] | None = None
         self.trained = 0
@@ -122,15 +129,20 @@ class SurfacePanel(Panel):
 
     def _build(self, values: Mapping[str, Any]) -> TrainingExperiment:
         steps = whole_number("steps", values["steps"], 10, 2000, why="longer runs are for weight_paths.follow")
-        return path_experiment(
-            self._digits,
+        experiment = path_experiment(
+            self._data,
             learning_rate=values["learning_rate"],
             momentum=values["momentum"],
-            batch_size=whole_number("batch_size", values["batch_size"], 1, len(self._digits.y_train)),
+            batch_size=whole_number("batch_size", values["batch_size"], 1, len(self._data.y_train)),
             width=whole_number("width", values["width"], 1, 128, why="wider ones are for weight_paths.follow"),
             steps=steps,
             seed=whole_number("seed", values["seed"], 0, 10**6),
         )
+        return self._own.put_into(experiment)
+
+    @property
+    def _own_names(self) -> str:
+        return self._own.names
 
     @property
     def program(self) -> str:
@@ -156,7 +168,8 @@ class SurfacePanel(Panel):
         return float(random_plane_shares(self.record.path, planes).mean())
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
-        return [] if values["plane"] == "random" else ["plane_seed"]
+        replaced = self._own.unused({"model": ["width"], "optimizer": ["momentum"]})
+        return replaced if values["plane"] == "random" else [*replaced, "plane_seed"]
 
 
 def _arrays(view: PlaneView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

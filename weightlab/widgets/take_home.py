@@ -37,7 +37,8 @@ class TakeHome(Stage):
     @property
     def text(self) -> str:
         """The settings as a short text that `load` and the box on any panel of this kind take."""
-        return panel_text(self.kind, self.values)
+        own = {"own": self._own_names} if self._own_names else {}
+        return panel_text(self.kind, {**self.values, **own})
 
     def load(self, text: str, own: Sequence[object] = ()) -> Any:
         """Set the panel to what a text says, and wait; returns the new record.
@@ -45,7 +46,12 @@ class TakeHome(Stage):
         own: your own things that the text names. Raises ValueError for a damaged text and for one that says what this
         panel cannot show; nothing changes then.
         """
-        return self.set(**panel_values(text, self.kind))
+        values = panel_values(text, self.kind)
+        theirs = values.pop("own", "")
+        if theirs != self._own_names:
+            mine = f"own things {self._own_names}" if self._own_names else "no own things"
+            raise ValueError(f"the text is of a panel with own={theirs or 'nothing'}, this one has {mine}; make it so")
+        return self.set(**values)
 
     @property
     def program(self) -> str:
@@ -59,6 +65,11 @@ class TakeHome(Stage):
         """
         save_html(self, path, sliders=sliders)
         return Path(path)
+
+    @property
+    def _own_names(self) -> str:
+        """What of the learner's own the panel was made with, for its text."""
+        return ""
 
     # ---- the page ------------------------------------------------------------------------------------------------
 
