@@ -8,10 +8,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import dead_kernels
 import no_network
 import pytest
 from browser_support import HOW_TO_GET_CHROMIUM, LabBrowser, find_chromium, lab_browser
-from hypothesis import settings
+from hypothesis import Phase, settings
 from offline_pages import OfflineBrowser, offline_browser
 
 
@@ -23,6 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # In CI the same examples every time, so that a change is to blame for a failure; elsewhere new ones are tried.
     settings.register_profile("ci", derandomize=True, database=None, print_blob=True)
+    # For tests/mutation.py: that a test fails is all it asks, so no simpler example is looked for.
+    same = settings.get_profile("ci")
+    settings.register_profile("mutation", parent=same, phases=[Phase.explicit, Phase.generate])
     if os.environ.get("CI"):
         settings.load_profile("ci")
     # One thread: two workers share the cores, and sums over several threads round differently.
@@ -33,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         (home / folder).mkdir(parents=True, exist_ok=True)
         os.environ[variable] = str(home / folder)
     no_network.install(home / "ipython")
+    dead_kernels.install()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from weightlab.checks import Verdict, check_choice, check_function, check_number, check_run, check_settings
+from weightlab.checks import (
+    NOT_ANSWERED,
+    Verdict,
+    check_choice,
+    check_function,
+    check_number,
+    check_run,
+    check_settings,
+)
 from weightlab.update_rules import optimizer
 
 
@@ -96,6 +104,21 @@ def test_a_wrong_number_is_told_by_how_much_or_what_it_is_instead(answer: object
     assert said in verdict.message and verdict.message.endswith("Hint: use 2/λ")
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (0.0, "0 is too small by 0.2"),
+        (0.1, "0.1 is too small by 0.1"),
+        (0.4, "0.4 is too large by 0.2"),
+        (0.5, "0.5 is too large by 0.3, a factor of 2.5"),
+        (0.08, "0.08 is too small by 0.12, a factor of 2.5"),
+        (-0.0001, "-0.0001 is too small by 0.2, and of the wrong sign"),
+    ],
+)
+def test_a_factor_is_told_beyond_two_and_below_a_half_and_never_of_zero(answer: float, said: str) -> None:
+    assert repr(check_number(answer, 0.2, 0.005)) == f"✗ not yet: {said}."
+
+
 def test_a_named_number_says_its_name() -> None:
     assert repr(check_number(3.0, 2.0, 0.1, name="the limit")) == "✗ not yet: the limit 3 is too large by 1."
     assert "right: the limit 2" in repr(check_number(2.0, 2.0, 0.1, name="the limit"))
@@ -120,6 +143,21 @@ REGIMES = ["monotone", "oscillating", "diverging"]
 def test_a_choice_is_judged_and_a_slip_of_the_pen_is_named(answer: object, passed: bool, said: str) -> None:
     verdict = check_choice(answer, "oscillating", REGIMES, "look at the sign")
     assert verdict.passed is passed and said in verdict.message and "\n" not in repr(verdict)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("diverging", "'diverging' is not what happens."),
+        (1, "the answer must be one of 'monotone', 'oscillating', 'diverging' (text in quotes), got 1 (a int)."),
+        ("oscilating", "'oscilating' is not among the choices; did you mean 'oscillating'?"),
+        ("xyz", "'xyz' is not among the choices; choose one of 'monotone', 'oscillating', 'diverging'."),
+    ],
+)
+def test_a_hint_to_a_choice_is_given_where_it_helps(answer: object, said: str) -> None:
+    assert repr(check_choice(answer, "oscillating", REGIMES)) == f"✗ not yet: {said}"
+    hint = "" if "among" in said else " Hint: look at the sign"
+    assert repr(check_choice(answer, "oscillating", REGIMES, "look at the sign")) == f"✗ not yet: {said}{hint}"
 
 
 def test_a_right_function_passes_whatever_its_way() -> None:
@@ -157,6 +195,42 @@ def test_a_wrong_function_is_told_on_which_input_and_how(function: object, said:
     assert said in verdict.message and "\n" not in repr(verdict)
 
 
+def test_a_verdict_on_a_function_is_told_whole() -> None:
+    def said(function: object, *inputs: tuple[object, ...], hint: str = "") -> str:
+        return repr(check_function(function, lambda *values: values[0], inputs, hint))
+
+    def refuses(x: object) -> None:
+        raise ValueError("... x is\n too  large.")
+
+    assert said(lambda x: x, (3.0,)) == "✓ right on 1 input"
+    assert said(lambda x: None, (3.0,)) == "✗ not yet: for 3 it returns None: is `return` missing?"
+    assert said(lambda x: 4, (3,), hint="x") == "✗ not yet: for 3 it returns 4, 3 is right (off by 1). Hint: x"
+    assert said(refuses, ("w",)) == "✗ not yet: for 'w' it raised ValueError: ... x is too large."
+    assert said(refuses, (0.5,), hint="x") == "✗ not yet: for 0.5 it raised ValueError: ... x is too large. Hint: x"
+
+
+def test_a_tensor_of_up_to_four_entries_is_written_out() -> None:
+    four, five = torch.arange(4), torch.ones(5)
+    said = check_function(lambda x: 0, lambda x: x, [(four,)]).message
+    assert said.startswith("not yet: for [0, 1, 2, 3] it returns")
+    shape = "a tensor of shape (5,)"
+    said = check_function(lambda x: 2 * x, lambda x: x, [(five,)]).message
+    assert said == f"not yet: for {shape} it returns {shape}, {shape} is right (off by 1)."
+
+
+def test_tensors_without_entries_are_equal_where_their_shapes_are() -> None:
+    empty = torch.zeros(0, 2)
+    assert check_function(lambda x: x, lambda x: x, [(empty,)]).passed
+    assert "returns shape (0,), shape (0, 2)" in check_function(lambda x: x[:, 0], lambda x: x, [(empty,)]).message
+
+
+def test_several_right_results_of_several_kinds_pass() -> None:
+    x = torch.tensor([1.0, 2.0])
+    assert check_function(lambda x: [x.sum(), (x, 3)], lambda x: (3.0, [x.double(), 3.0]), [(x,)]).passed
+    third = torch.tensor(1 / 3, dtype=torch.float64)
+    assert check_function(lambda x: 1 / 3, lambda x: third, [(x,)], tolerance=0).passed
+
+
 def test_several_results_are_compared_one_by_one() -> None:
     verdict = check_function(lambda x: (x, x), lambda x: (x, 2 * x), [(3.0,)])
     assert "for 3 in value 2 it returns 3, 6 is right (off by 3)" in verdict.message
@@ -170,6 +244,8 @@ def test_the_tolerance_of_a_function_is_relative_to_the_largest_entry() -> None:
     assert check_function(lambda x: x + 0.5, lambda x: x, big).passed
     assert not check_function(lambda x: x + 2.0, lambda x: x, big).passed
     assert not check_function(lambda x: 1e-9, lambda x: 0.0, [(1.0,)]).passed
+    assert check_function(lambda x: x + 0.25, lambda x: x, [(1.0,)], tolerance=0.25).passed
+    assert not check_function(lambda x: x + 0.26, lambda x: x, [(1.0,)], tolerance=0.25).passed
 
 
 @pytest.mark.parametrize(
@@ -184,6 +260,48 @@ def test_the_tolerance_of_a_function_is_relative_to_the_largest_entry() -> None:
 def test_a_run_is_judged_by_what_it_measures_against_the_goal(answer: object, passed: bool, said: str) -> None:
     verdict = check_run(answer, loss_of, at_most=0.01, quantity="final loss", hint="smaller")
     assert verdict.passed is passed and said in verdict.message and "\n" not in repr(verdict)
+
+
+def test_a_verdict_on_a_run_is_told_whole() -> None:
+    assert repr(check_run(0.5, loss_of, at_least=1)) == (
+        "✗ not yet: measured value 0.25 is too small by 0.75, the goal is at least 1."
+    )
+    assert repr(check_run("fast", loss_of, at_most=1, hint="a number")).endswith("'int'. Hint: a number")
+    assert repr(check_run(math.inf, loss_of, at_most=1, hint="less")) == (
+        "✗ not yet: the measured value cannot be judged: a finite number is asked for, got inf; did the run diverge?"
+        " Hint: less"
+    )
+
+
+def test_the_ends_of_a_goal_belong_to_it() -> None:
+    assert check_run(1.0, loss_of, at_least=1, at_most=4).passed
+    assert check_run(2.0, loss_of, at_least=1, at_most=4).passed
+    assert check_run(2.0, loss_of, at_least=4, at_most=4).passed
+
+
+def test_settings_are_judged_as_a_run_is() -> None:
+    def measured(a: float, b: float) -> float:
+        return a - b
+
+    assert repr(check_settings({"a": 1, "b": 3}, measured, at_least=0, quantity="gap", hint="more a")) == (
+        "✗ not yet: gap -2 is too small by 2, the goal is at least 0. Hint: more a"
+    )
+    assert repr(check_settings({"a": 1, "b": 0}, measured, at_most=0)) == (
+        "✗ not yet: measured value 1 is too large by 1, the goal is at most 0."
+    )
+    assert repr(check_settings({"a": 1, "b": 0}, measured, at_most=1, at_least=0)) == (
+        "✓ right: measured value 1, the goal is at least 0 and at most 1"
+    )
+    verdict = check_settings({"a": ..., "b": ..., "c": 1}, measured, at_most=0)
+    assert repr(verdict) == "○ not answered yet: a, b still to be given"
+    assert check_settings({"a": ..., "b": ...}, measured, at_most=0).message == NOT_ANSWERED
+
+
+def test_an_object_that_has_a_shape_but_no_item_is_no_number() -> None:
+    class Table:
+        shape = (1,)
+
+    assert check_number(Table(), 1.0, 0.1).message == "not yet: a number is asked for, got a Table."
 
 
 def test_a_goal_may_have_two_ends() -> None:
@@ -202,7 +320,7 @@ def test_a_refused_setting_becomes_the_verdict() -> None:
 
 
 def test_a_check_written_wrongly_is_an_error_of_its_own() -> None:
-    with pytest.raises(ValueError, match="inputs must hold at least one"):
+    with pytest.raises(ValueError, match="^inputs must hold at least one tuple of arguments, got none; add some to"):
         check_function(reference_step, reference_step, [])
     with pytest.raises(ValueError, match="a goal needs at_least <= at_most"):
         check_run(0.1, loss_of)

@@ -243,7 +243,7 @@ def test_a_setting_that_plays_no_part_leaves_the_run_alone() -> None:
         ({"steps": 0}, "steps must be in"),
         ({"activation": "rel"}, "did you mean 'relu'"),
         ({"width": "wide"}, "must be a number, got 'wide'"),
-        ({"seeds": 100, "width": 1024, "depth": 20}, "more than 2 GiB"),
+        ({"seeds": 100, "width": 1024, "depth": 20}, "memory for the run must be at most"),
     ],
 )
 def test_bad_input_leaves_the_run_as_it_is(values: dict[str, Any], words: str) -> None:

@@ -110,7 +110,7 @@ def test_a_run_that_diverges_is_explained() -> None:
         ({"patience": 2.5}, "patience must be a whole number"),
         ({"min_delta": -0.1}, "min_delta must be in"),
         ({"target": 1.5}, "target accuracy must be in"),
-        ({"budget": math.inf}, "budget of updates must be in"),
+        ({"budget": math.inf}, "Budget, updates must be in"),
         ({"width": 0}, "width must be in"),
         ({"label_noise": 2}, "label_noise must be in"),
         ({"learning_rate": math.nan}, "got nan; use a finite number"),

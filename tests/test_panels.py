@@ -84,7 +84,7 @@ def test_every_side_view_is_drawn(view: str) -> None:
     ("values", "words"),
     [
         ({"learning_rate": -0.1}, r"learning_rate must be in \[0"),
-        ({"learning_rate": math.nan}, "learning_rate must be in .* got nan; use a finite number"),
+        ({"learning_rate": math.nan}, "Learning rate . must be in .* got nan; use a finite number"),
         ({"learning_rate": math.inf}, "got inf"),
         ({"momentum": 1.0}, "momentum must be in .*velocity never decays"),
         ({"momentum": 0.0}, "Nesterov momentum requires a momentum"),
@@ -328,6 +328,19 @@ def test_reset_begins_again_with_the_same_weights_and_new_seed_with_others() -> 
     assert torch.equal(first.weight_paths, second.weight_paths)
     say(panel, type="command", name="new_seed", seq=2)
     assert not torch.equal(panel.run().weight_paths[0], first.weight_paths[0])
+
+
+def test_steps_by_hand_keep_the_words_current_and_the_last_of_them_ends_the_run() -> None:
+    asked = Question("How many updates?", lambda panel: float(panel.record.steps))
+    panel = TrainingPanel(steps=3, questions=[asked], **SMALL)
+    panel.predict(1, 3)
+    for done in (1, 2, 3):
+        say(panel, type="command", name="step", seq=done)
+        # a row is measured in the pass before its update: the newest has the weights before this step
+        assert panel.summary.startswith(f"After {done - 1} updates: ")
+        assert panel.reading[-1]["verdict"] == (f"{done} updates so far" if done < 3 else panel.record.status.message)
+    assert panel.transport["state"] == "finished" and panel.predictions[0].measured == 3
+    panel.close()
 
 
 def test_one_step_at_a_time_then_on_to_the_end() -> None:

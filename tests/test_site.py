@@ -8,6 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from axe_support import grave_findings
 from browser_support import LABS
 from offline_pages import OfflineBrowser, OfflinePage
 
@@ -90,6 +91,7 @@ def clean(page: OfflinePage) -> bool:
     assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     problems: dict[str, Any] = {frame.url: frame.evaluate(PROBLEMS) for frame in page.page.frames}
     assert {url: found for url, found in problems.items() if found} == {}
+    assert [found for frame in page.page.frames for found in grave_findings(frame)] == []
     return True
 
 

@@ -162,7 +162,8 @@ def check_settings(
 
 
 def _missed(message: str, hint: str) -> Verdict:
-    return Verdict(False, f"not yet: {message}." + (f" Hint: {hint}" if hint else ""))
+    stop = "" if message.endswith("?") else "."
+    return Verdict(False, f"not yet: {message}{stop}" + (f" Hint: {hint}" if hint else ""))
 
 
 def _what(name: str) -> str:

@@ -40,13 +40,20 @@ _BEFORE = """from weightlab.widgets.replay_outputs import ReplayOutputs as __Out
 __outputs = __Outputs({folder!r}, {stem!r})
 del __Outputs"""
 _AFTER = "_ = __outputs.finish()"
-_FIT_FRAMES = """addEventListener("message", (event) => {
+CODE_STYLES = ("xcode", "lightbulb")  # light, dark: every colour of theirs stands out from the ground of code
+_SCRIPT = """addEventListener("message", (event) => {
   const height = Number(event.data && event.data.weightlabHeight);
   if (!(height > 0 && height < 20000)) return;
   for (const frame of document.querySelectorAll("iframe.weightlab-replay")) {
     if (frame.contentWindow === event.source) frame.style.height = `${Math.ceil(height) + 2}px`;
   }
 });
+// What is wider than the page and scrolls is scrolled by keyboard, too.
+const reach = () => document.querySelectorAll("pre, table, math").forEach((box) => {
+  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; else box.removeAttribute("tabindex");
+});
+addEventListener("load", reach);
+addEventListener("resize", reach);
 """
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -192,10 +199,9 @@ def _repository() -> str:
 
 
 def _page(title: str, description: str, top: str, body: str, bottom: str) -> str:
-    light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES)
     code = f"@media (prefers-color-scheme: light) {{ {light} }}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
-    digest = base64.b64encode(hashlib.sha256(_FIT_FRAMES.encode()).digest()).decode("ascii")
+    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
     return _PAGE.format(
         # markdown's tables align by style attributes; a page opened from disk is no 'self' to its frames
         policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
@@ -206,7 +212,7 @@ def _page(title: str, description: str, top: str, body: str, bottom: str) -> str
         top=top,
         body=body,
         bottom=bottom,
-        script=_FIT_FRAMES,
+        script=_SCRIPT,
     )
 
 

@@ -143,7 +143,7 @@ def path_plane(path: Tensor) -> Plane:
     _, lengths, directions = torch.linalg.svd(offsets, full_matrices=False)
     total = float(lengths.square().sum())
     if total == 0:
-        raise ValueError("the path stays where it is, got the same weights throughout; train with a larger learning rate")
+        raise ValueError("the path stays where it is, got the same weights throughout; raise the learning rate")
     shares = (lengths[:2].square() / total).tolist()
     across, up = directions[:2].to(path.dtype)
     return Plane(path[-1].clone(), across, up, (shares[0], shares[1]))

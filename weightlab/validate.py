@@ -44,7 +44,7 @@ def number(
     try:
         result = float(value)
     except OverflowError:  # a whole number of more than 308 digits
-        result = math.copysign(math.inf, value)  # type: ignore[arg-type]
+        result = math.copysign(math.inf, value)
     inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
     if math.isfinite(result) and inside:
         return result

@@ -210,6 +210,9 @@ def look(path: WeightPath, kind: str = "path", *, seed: int = 0, points: int = 2
     The window of the path's own plane holds the path with some room; that of a random one goes from -1 to 1, one being
     as long as the network's filters. Both are divided by `zoom`.
     """
+    if not bool(path.offsets.any()):
+        remedy = f"train with a {'smaller' if path.status.kind == 'diverged' else 'larger'} learning rate"
+        raise ValueError(f"the path stays where it is, got the same weights throughout; {remedy}")
     zoom = number("zoom", zoom, 0, open_low=True, why="1 shows the whole path")
     points = whole_number("points", points, 3, 200)
     plane = make_plane(path, kind, seed)

@@ -108,7 +108,7 @@ class SharpnessPanel(Panel):
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         number("pace", values["pace"], 0, open_low=True)
-        number("learning_rate", values["learning_rate"], 1e-12, why="below that nothing moves")
+        number("learning_rate", values["learning_rate"], 1e-12, why="at 0 nothing moves")
         experiment = self._build(values)  # refuses bad values before anything changes
         changed = {name for name, value in values.items() if self.values.get(name) != value}
         watch = self._watch

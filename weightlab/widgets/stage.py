@@ -60,7 +60,8 @@ def picture_message(picture: Picture, *, seq: int | None, run: int, follow: bool
             | {"offset": offset, "count": count}
         )
         offset += count
-    points = [np.asarray(part.points, np.float32).reshape(-1, 2) for part in picture.references]
+    with np.errstate(over="ignore"):  # beyond float32's range becomes infinite, which leaves a gap
+        points = [np.asarray(part.points, np.float32).reshape(-1, 2) for part in picture.references]
     return {
         "seq": seq,
         "run": run,

@@ -253,12 +253,16 @@ class TrainingPanel(Panel):
             self._state, self._next_message, self._last = "running", 0.0, time.perf_counter()
         elif name == "pause" and self._state == "running":
             self._state = "paused"
+            self._send_rows()
+            self._say_newest()
         elif name == "step" and not over:
             self._state = "paused"
             self._one_step()
-            self._send_rows()
-            if self._film.has_regions:
-                self.replace_raster(self._film.regions())
+            if self._ended():
+                self._finish()
+            else:
+                self._send_rows()
+                self._say_newest()
         elif name == "stop" and self._state in {"running", "paused"}:
             self._state = "stopped"
             self._finish()
@@ -323,9 +327,7 @@ class TrainingPanel(Panel):
                 return False
             if now >= self._next_reading:
                 self._next_reading = now + 1 / READINGS_PER_SECOND
-                self.reading, self.summary = self._rows(), self._film.summary()
-                if self._film.has_regions:
-                    self.replace_raster(self._film.regions())
+                self._say_newest()
         if self._debt < 1:
             self._worker.wait_for_mail(min((1 - self._debt) / pace, 1 / MESSAGES_PER_SECOND))
         return True
@@ -347,13 +349,17 @@ class TrainingPanel(Panel):
         if self._state == "stopped":
             self._training.stop()
         self._send_rows()
-        if self._film.has_regions:
-            self.replace_raster(self._film.regions())
         self.record = self._training.record()
-        self.reading, self.summary = self._rows(), self._film.summary()
+        self._say_newest()
         self._measure_questions()
 
     # ---- what the learner sees -----------------------------------------------------------------------------------
+
+    def _say_newest(self) -> None:
+        """Reading, words and regions as the newest row has them."""
+        self.reading, self.summary = self._rows(), self._film.summary()
+        if self._film.has_regions:
+            self.replace_raster(self._film.regions())
 
     def _send_rows(self) -> None:
         first = self._film.rows

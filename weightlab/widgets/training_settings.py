@@ -281,7 +281,9 @@ class Given:
         if "optimizer" in fields:
             moved = {name: value for name, value in experiment.optimizer.settings.items() if name in LIVE}
             fields["optimizer"] = fields["optimizer"].replace(**moved)
-        return experiment.replace(**fields)
+        changes = fields.pop("changes")
+        whole = experiment.replace(**fields)
+        return whole.replace(changes=tuple(change for change in changes if change[1] in whole.settings))
 
 
 def values_of(experiment: TrainingExperiment, values: Mapping[str, Any], own: Own = NOTHING) -> dict[str, Any]:
