@@ -200,13 +200,13 @@ def test_a_verdict_on_a_function_is_told_whole() -> None:
         return repr(check_function(function, lambda *values: values[0], inputs, hint))
 
     def refuses(x: object) -> None:
-        raise ValueError("... x is\n too  large.")
+        raise ValueError("... x is\n over  MAX.")
 
     assert said(lambda x: x, (3.0,)) == "✓ right on 1 input"
     assert said(lambda x: None, (3.0,)) == "✗ not yet: for 3 it returns None: is `return` missing?"
     assert said(lambda x: 4, (3,), hint="x") == "✗ not yet: for 3 it returns 4, 3 is right (off by 1). Hint: x"
-    assert said(refuses, ("w",)) == "✗ not yet: for 'w' it raised ValueError: ... x is too large."
-    assert said(refuses, (0.5,), hint="x") == "✗ not yet: for 0.5 it raised ValueError: ... x is too large. Hint: x"
+    assert said(refuses, ("w",)) == "✗ not yet: for 'w' it raised ValueError: ... x is over MAX."
+    assert said(refuses, (0.5,), hint="x") == "✗ not yet: for 0.5 it raised ValueError: ... x is over MAX. Hint: x"
 
 
 def test_a_tensor_of_up_to_four_entries_is_written_out() -> None:

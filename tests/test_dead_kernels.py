@@ -13,21 +13,17 @@ from browser_support import ROOT
 
 CELLS = ("x = 1", "import os\nimport signal\nos.kill(os.getpid(), signal.SIGKILL)", "x + 1", "x + 2")
 SECONDS = 60
-PLUGIN = "from dead_kernels import install\n\n\ndef pytest_configure(config):\n    install()\n"
+OPTIONS = ("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "conftest", "-p", "no:cacheprovider")
 
 
 def test_a_kernel_killed_under_a_notebook_ends_the_run_within_a_minute_and_is_named(tmp_path: Path) -> None:
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, tmp_path / "killed.ipynb")
-    (tmp_path / "conftest.py").write_text(PLUGIN, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "killed.ipynb", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider"]
-    command += ["--nbval-cell-timeout=120", "--rootdir", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "killed.ipynb", "--rootdir", str(tmp_path), *OPTIONS]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}  # this project's conftest, as in its own runs
     begun = time.monotonic()
-    run = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True,
-        timeout=3 * SECONDS,
-    )  # fmt: skip
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=3 * SECONDS)
     took = time.monotonic() - begun
     assert took < SECONDS, f"{took:.0f} s\n{run.stdout}"
     assert run.returncode == 1

@@ -71,6 +71,10 @@ TORCHS: dict[str, tuple[InitializationSettings, Callable[..., Any]]] = {
         initialization("he_uniform"),
         lambda w, g: nn.init.kaiming_uniform_(w, nonlinearity="relu", generator=g),
     ),
+    "he uniform, fan out": (
+        initialization("he_uniform", mode="fan_out"),
+        lambda w, g: nn.init.kaiming_uniform_(w, mode="fan_out", nonlinearity="relu", generator=g),
+    ),
     "he normal, fan out": (
         initialization("he_normal", mode="fan_out"),
         lambda w, g: nn.init.kaiming_normal_(w, mode="fan_out", nonlinearity="relu", generator=g),
@@ -173,7 +177,24 @@ def test_auto_gain_is_the_activations_for_he_and_one_for_the_others() -> None:
     assert initialization("xavier_normal").gain_for(tanh) == 1
     assert initialization("xavier_normal", gain="activation").gain_for(tanh) == pytest.approx(5 / 3)
     assert initialization("he_normal", gain=1).gain_for(tanh) == 1
-    assert initialization("zeros").gain_for(tanh) == 1
+    assert initialization("zeros").gain_for(tanh) == initialization("zeros", gain="activation").gain_for(tanh) == 1
+
+
+def test_variances_follow_the_mode_and_the_sides_of_a_matrix() -> None:
+    weight = torch.empty(7, 5)
+    assert initialization("he_normal", mode="fan_out", gain=2.0).variance(weight, RELU) == pytest.approx(4 / 7)
+    assert initialization("he_uniform", gain=2.0).variance(weight, RELU) == pytest.approx(4 / 5)
+    assert initialization("orthogonal", gain=2.0).variance(torch.empty(1, 5), RELU) == pytest.approx(4 / 5)
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_biases_have_the_variance_that_is_predicted_and_zeros_are_not_drawn(name: str) -> None:
+    chosen, source = initialization(name), generator(5)
+    bias = chosen.draw_bias(torch.empty(40_000, 12), source)
+    predicted = chosen.initializer.bias_variance(12)
+    assert bias.shape == (40_000,) and bias.square().mean().item() == pytest.approx(predicted, rel=0.02)
+    assert (predicted > 0) == (name == "pytorch_default")
+    assert torch.equal(source.get_state(), generator(5).get_state()) == (predicted == 0)
 
 
 def test_fans_count_as_torch_counts_them() -> None:
@@ -192,8 +213,14 @@ def test_settings_are_frozen_hashable_and_survive_copies() -> None:
     assert initialization("he_normal", mode="fan_out").label == "He normal fan_out"
     with pytest.raises(AttributeError):
         chosen.std = 1.0  # type: ignore[attr-defined]
-    with pytest.raises(AttributeError, match="no setting 'width'"):
+    with pytest.raises(AttributeError, match="^initialization has no setting 'width'$"):
         _ = chosen.width
+    with pytest.raises(AttributeError, match="^initialization has no setting 'std'$"):
+        _ = object.__new__(InitializationSettings).std
+    kept = initialization("he_normal", gain=2.0, mode="fan_out")
+    assert kept.replace() == kept and kept.replace(gain=3).gain == 3.0 and kept.replace(gain=3).mode == "fan_out"
+    assert initialization("he_normal", gain="activation").replace(mode="fan_out").gain == "activation"
+    assert [initialization(name).gain for name in ("zeros", "he_normal")] == ["auto", "auto"]
 
 
 BAD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
@@ -221,6 +248,45 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         r"use activation\('relu'\)",
     ),
 }
+
+
+WHOLE: dict[str, Callable[[], object]] = {
+    "initializer 'zeros' has no setting 'std'; leave it out": lambda: initialization("zeros", std=1.0),
+    "unknown setting of 'normal' 'value': choose one of 'std'": lambda: initialization("normal", value=1.0),
+    "unknown initializer 'x': choose one of 'zeros', 'constant', 'normal', 'xavier_uniform', 'xavier_normal', "
+    "'he_uniform', 'he_normal', 'pytorch_default', 'orthogonal'": lambda: initialization("x"),
+    "unknown fan mode 'x': choose one of 'fan_in', 'fan_out'": lambda: initialization("he_normal", mode="x"),
+    "unknown gain 'x': choose one of 'auto', 'activation'": lambda: initialization("he_normal", gain="x"),
+    "std must be in [0, 100], got 101; weights this large overflow within a few layers": (
+        lambda: initialization("normal", std=101)
+    ),
+    "value must be in [-100, 100], got -101; weights this large overflow within a few layers": (
+        lambda: initialization("constant", value=-101)
+    ),
+    "gain must be in [0, 100], got 101; use 'auto', 'activation' or a number such as 5/3": (
+        lambda: initialization("he_normal", gain=101)
+    ),
+    "initializer 'normal' takes no gain, got 2.0; leave gain at 'auto'": lambda: initialization("normal", gain=2.0),
+    "a weight to initialize must have two or more dimensions (out, in, ...) and no empty one, got shape (3,); "
+    "biases are set by apply(model, ...)": lambda: drawn(initialization("normal"), (3,)),
+    "ReLU has no linear, convolutional or recurrent layer to initialize; pass a model with at least one, or a weight "
+    "tensor": lambda: initialization("normal").apply(nn.ReLU(), RELU),
+    "activation must be an entry of weightlab.activations.ACTIVATIONS, got 'relu'; use activation('relu')": (
+        lambda: initialization("normal").gain_for("relu")  # type: ignore[arg-type]
+    ),
+}
+
+
+@pytest.mark.parametrize("message", WHOLE)
+def test_a_refusal_says_exactly_this(message: str) -> None:
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        WHOLE[message]()
+    assert str(refusal.value) == message
+
+
+def test_the_ends_of_a_gain_are_allowed() -> None:
+    assert initialization("he_normal", gain=0).gain == 0.0
+    assert initialization("he_normal", gain=100).gain == 100.0
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -57,6 +57,25 @@ def test_schedule_equals_its_torch_counterpart(name: str, data: st.DataObject) -
         assert (RATE * chosen.factors(steps)).tolist() == ours
 
 
+FLAT = [1.0] * 8
+DIPS = [1.0, 0.9, 0.95, 0.9, 0.81, 0.9, 0.9, 0.9, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6]
+
+
+@pytest.mark.parametrize("losses", [FLAT, DIPS], ids=["flat", "dips"])
+@pytest.mark.parametrize("cooldown", [0, 1, 2])
+@pytest.mark.parametrize(("threshold", "patience"), [(0.0, 0), (0.0, 1), (0.1, 0), (0.1, 2)])
+def test_plateau_is_torchs_where_losses_repeat_to_the_last_bit(
+    threshold: float, patience: int, cooldown: int, losses: list[float]
+) -> None:
+    chosen = schedule("plateau", threshold=threshold, patience=patience, cooldown=cooldown, lowest=0.1)
+    tracker, ours = chosen.start(), []
+    for loss in losses:
+        ours.append(RATE * tracker.factor())
+        tracker.observe(loss)
+    assert ours == pytest.approx(rates_of_torch(chosen, RATE, losses), rel=1e-12)
+    assert ours[-1] < RATE
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_largest_difference_sees_a_wrong_counterpart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = [math.exp(-step / 30) + 0.3 * (step % 7) / 7 for step in range(STEPS)]
@@ -83,17 +102,26 @@ def test_factors_stay_between_zero_and_one_by_default(name: str) -> None:
         tracker.observe(1.0 + step)
 
 
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "plateau"])
+def test_a_factor_does_not_depend_on_how_many_are_asked_for(name: str) -> None:
+    many = schedule(name).factors(200)
+    assert many.dtype == torch.float64
+    for steps in (0, 1, 63, 64, 65, 130):
+        assert torch.equal(schedule(name).factors(steps), many[:steps])
+
+
 def test_plateau_says_that_it_needs_the_losses() -> None:
     assert schedule("plateau").needs_losses
-    with pytest.raises(ValueError, match=r"the losses decide schedule 'plateau'; use start\(\)"):
+    with pytest.raises(ValueError) as refusal:
         schedule("plateau").factors(10)
+    assert str(refusal.value) == "the losses decide schedule 'plateau'; use start(), then factor() and observe(loss)"
 
 
 def test_plateau_survives_losses_that_are_not_numbers() -> None:
     tracker = schedule("plateau", patience=1, factor=0.5).start()
-    for _ in range(2):
+    for factor_then in (1.0, 0.5):
         tracker.observe(math.nan)
-    assert tracker.factor() == 0.5
+        assert tracker.factor() == factor_then
 
 
 @pytest.mark.parametrize(
@@ -101,10 +129,10 @@ def test_plateau_survives_losses_that_are_not_numbers() -> None:
     [
         ("cosin", {}, "unknown schedule 'cosin': did you mean 'cosine'"),
         ("cosine", {"half_cicle": 3}, "unknown setting of schedule cosine 'half_cicle': did you mean 'half_cycle'"),
-        ("cosine", {"half_cycle": 0}, r"half_cycle must be in \[1, 100000\], got 0; it is a number of steps"),
-        ("cosine", {"half_cycle": 2.5}, "half_cycle must be a whole number"),
+        ("cosine", {"half_cycle": 0}, r"half_cycle must be in \[1, 100000\], got 0; it is a number of steps$"),
+        ("cosine", {"half_cycle": 2.5}, r"half_cycle must be a whole number in \[1, 100000\], got 2.5; it is a number"),
         ("exponential", {"gamma": math.nan}, r"gamma must be in \[0, 1\], got nan"),
-        ("exponential", {"gamma": -0.5}, r"gamma must be in \[0, 1\], got -0.5"),
+        ("exponential", {"gamma": -0.5}, r"\[0, 1\], got -0.5; schedules scale the learning rate by at most 1$"),
         ("warmup", {"first": math.inf}, r"first must be in \[0.001, 1\], got inf"),
     ],
 )
@@ -118,7 +146,13 @@ def test_settings_hash_compare_copy_and_read_as_attributes() -> None:
     assert chosen == schedule("step", step_size=100, gamma=0.25)
     assert hash(chosen) == hash(copy.deepcopy(chosen))
     assert chosen != schedule("step")
+    assert len({hash(schedule("step", gamma=gamma)) for gamma in (0.1, 0.2, 0.3)}) > 1
+    assert len({hash(schedule(name)) for name in ("step", "cosine", "warmup")}) > 1
     assert (chosen.gamma, chosen.label) == (0.25, "Step")
     assert eval(repr(chosen), {"schedule": schedule}) == chosen
-    with pytest.raises(AttributeError, match="no setting 'patience'"):
+    assert repr(chosen) == "schedule('step', gamma=0.25, step_size=100)"
+    with pytest.raises(AttributeError, match="^ScheduleSettings has no setting 'patience'$"):
         _ = chosen.patience
+    for name in ("settings", "_hidden"):  # what copy and pickle ask of an object that has no fields yet
+        with pytest.raises(AttributeError, match=f"^ScheduleSettings has no setting '{name}'$"):
+            getattr(object.__new__(type(chosen)), name)

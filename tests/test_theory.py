@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,3 +252,64 @@ def test_other_bad_input_is_refused_with_value_range_and_remedy() -> None:
         theory.gradient_descent_factor("fast", 1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="beyond it every μ oscillates"):
         theory.nesterov_critical_momentum(2.0, 1.0)
+
+
+@pytest.mark.parametrize("rule", ["gradient_descent", "momentum"])
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.9])
+@pytest.mark.parametrize("mu", [0.0, 0.5, 0.9])
+def test_the_variance_under_noise_repeats_itself_through_a_step(rule: str, share: float, mu: float) -> None:
+    """The covariance P of (w, velocity) with P = A P Aᵀ + σ² k kᵀ, A being one step and k what a kick adds to it."""
+    mu = mu if rule == "momentum" else 0.0
+    curvature, sigma = 3.0, 0.7
+    eta = share * float(theory.learning_rate_limit(rule, mu, curvature))
+    step, kick = iteration_matrix(rule, eta, mu, curvature), np.array([-eta, 1.0 if rule == "momentum" else 0.0])
+    added = sigma**2 * np.outer(kick, kick).ravel()
+    covariance = np.linalg.solve(np.eye(4) - np.kron(step, step), added).reshape(2, 2)
+    assert theory.noise_variance(eta, curvature, sigma, mu) == pytest.approx(covariance[0, 0], rel=1e-9)
+    assert theory.noise_floor(eta, curvature, sigma, mu) == pytest.approx(0.5 * curvature * covariance[0, 0], rel=1e-9)
+    if mu == 0:
+        assert theory.noise_variance(eta, curvature, sigma) == theory.noise_variance(eta, curvature, sigma, 0.0)
+        assert theory.noise_floor(eta, curvature, sigma) == theory.noise_floor(eta, curvature, sigma, 0.0)
+
+
+def test_the_floor_adds_up_over_eigendirections_and_is_infinite_from_the_limit_on() -> None:
+    parts = [float(theory.noise_floor(0.1, value, 0.5, 0.3)) for value in (1.0, 2.0, 5.0)]
+    assert theory.noise_floor(0.1, (1.0, 2.0, 5.0), 0.5, 0.3) == pytest.approx(sum(parts))
+    for beyond in (1.0, 1.5):
+        assert theory.noise_variance(beyond, 2.0, 0.5) == theory.noise_floor(beyond, (1.0, 2.0), 0.5) == math.inf
+
+
+def test_the_error_path_keeps_its_digits_where_the_error_is_tiny() -> None:
+    path = theory.error_path("gradient_descent", 0.9999, 0.0, 1.0, 6)
+    assert path.dtype == torch.float64
+    assert path.tolist() == pytest.approx([(1 - 0.9999) ** t for t in range(7)], rel=1e-9, abs=0)
+
+
+def test_the_conventions_part_likewise_at_other_settings() -> None:
+    (first, second), mu, g = (0.3, 0.05), 0.6, -2.5
+    steps = theory.convention_witness((first, second), mu, g)
+    velocity = mu * g + g
+    assert steps["momentum"] == pytest.approx((-first * g, -second * velocity))
+    change = -first * g
+    assert steps["classical_momentum"] == pytest.approx((change, mu * change - second * g))
+    assert steps["sutskever_momentum"] == steps["classical_momentum"]
+    average = (1 - mu) * g
+    assert steps["averaged_momentum"] == pytest.approx((-first * average, -second * (mu * average + (1 - mu) * g)))
+
+
+@pytest.mark.parametrize("gradient", [0.3, -40.0])
+def test_first_adaptive_steps_follow_their_settings(gradient: float) -> None:
+    def torchs(rule: type[torch.optim.Optimizer], **settings: Any) -> float:
+        weight = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        weight.grad = torch.full((1,), gradient, dtype=torch.float64)
+        rule([weight], lr=0.02, **settings).step()  # type: ignore[call-arg]
+        return weight.item()
+
+    adam = theory.adam_first_step(0.02, gradient, 0.7, 0.6, 0.1)
+    assert adam == pytest.approx(torchs(torch.optim.Adam, betas=(0.7, 0.6), eps=0.1), rel=1e-9)
+    rmsprop = theory.rmsprop_first_step(0.02, gradient, 0.7, 0.3)
+    assert rmsprop == pytest.approx(torchs(torch.optim.RMSprop, alpha=0.7, eps=0.3), rel=1e-9)
+    uncorrected = -0.02 * 0.3 * gradient / (math.sqrt(0.4) * abs(gradient) + 0.1)
+    assert theory.adam_first_step(0.02, gradient, 0.7, 0.6, 0.1, False) == pytest.approx(uncorrected, rel=1e-12)
+    filtered = theory.weight_decay_filter(abs(gradient), 0.2)
+    assert filtered == pytest.approx(abs(gradient) / (abs(gradient) + 0.2), rel=1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -326,3 +327,111 @@ def test_equivalents_name_classes_that_exist() -> None:
         assert rule.relation
         getattr(torch.optim, equivalent[0])([torch.nn.Parameter(torch.zeros(1))], **equivalent[1])
     assert UPDATE_RULES["adam"].torch_equivalent(optimizer("adam", bias_correction=0).settings) is None
+
+
+@pytest.mark.parametrize("rule", ["momentum", "nesterov"])
+@pytest.mark.parametrize("as_tensors", [False, True], ids=["floats", "tensors"])
+def test_settings_changed_midway_change_the_path_as_torchs(rule: str, as_tensors: bool) -> None:
+    changes = [{"momentum": 0.9}, {"momentum": 0.4, "weight_decay": 0.1}, {"learning_rate": 0.2, "momentum": 0.8}]
+    if rule == "momentum":
+        changes += [{"momentum": 0.0}, {"momentum": 0.7, "dampening": 0.3}]
+    w, parameter = torch.ones(1, 2, dtype=torch.float64), torch.nn.Parameter(torch.ones(1, 2, dtype=torch.float64))
+    theirs = torch.optim.SGD([parameter], lr=0.1, momentum=0.9, nesterov=rule == "nesterov")
+    state, values = UPDATE_RULES[rule].init(w), dict(optimizer(rule, learning_rate=0.1).settings)
+    for change in changes:
+        values.update(change)
+        theirs.param_groups[0].update({name.replace("learning_rate", "lr"): each for name, each in change.items()})
+        # a tensor for whole batches has no special case for 0: there torch's velocity, which waits, decays
+        given_as = {
+            name: torch.full((1, 1), value, dtype=torch.float64) if as_tensors and values["momentum"] else value
+            for name, value in values.items()
+        }
+        for gradient in some_gradients(5, 1, 2):
+            w, state = UPDATE_RULES[rule].step(w, gradient, state, given_as)
+            parameter.grad = gradient.clone()
+            theirs.step()
+            torch.testing.assert_close(w, parameter.detach(), rtol=1e-13, atol=1e-13)
+
+
+def test_a_momentum_without_dampening_is_undamped() -> None:
+    gradients = some_gradients(10, 2, 3)
+    plain = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+    for rule in ("momentum", "nesterov"):
+        assert torch.equal(walk(rule, plain, gradients), walk(rule, {**plain, "dampening": 0.0}, gradients))
+
+
+@pytest.mark.parametrize("rule", UPDATE_RULES)
+def test_state_starts_as_zeros_beside_the_weights(rule: str) -> None:
+    w = torch.ones(2, 3, dtype=torch.float32)
+    state = dict(UPDATE_RULES[rule].init(w))
+    counter = state.pop("step", torch.zeros((), dtype=torch.float64))
+    assert counter.dtype == torch.float64 and counter.shape == () and counter == 0
+    for held in state.values():
+        assert held.dtype == w.dtype and held.shape == w.shape and not held.any()
+    new_w, _ = UPDATE_RULES[rule].step(w, torch.ones_like(w), UPDATE_RULES[rule].init(w), optimizer(rule).settings)
+    assert new_w.dtype == w.dtype
+
+
+def test_equivalents_hand_on_exactly_the_settings() -> None:
+    def equivalent(rule: str, **settings: float) -> tuple[str, dict[str, Any]] | None:
+        chosen = optimizer(rule, learning_rate=0.5, weight_decay=0.25, **settings)
+        return UPDATE_RULES[rule].torch_equivalent(chosen.settings)
+
+    plain = {"lr": 0.5, "weight_decay": 0.25}
+    assert equivalent("gradient_descent") == ("SGD", plain)
+    damped = {"momentum": 0.5, "dampening": 0.125}
+    assert equivalent("momentum", **damped) == ("SGD", {**plain, **damped})
+    assert equivalent("averaged_momentum", momentum=0.75) == ("SGD", {**plain, "momentum": 0.75, "lr": 0.125})
+    assert equivalent("sutskever_nesterov", momentum=0.5) == ("SGD", {**plain, "momentum": 0.5, "nesterov": True})
+    assert equivalent("sutskever_nesterov", momentum=0.0) == ("SGD", {**plain, "momentum": 0.0})
+    assert equivalent("rmsprop", alpha=0.5, eps=1e-3, momentum=0.25) == (
+        "RMSprop", {**plain, "alpha": 0.5, "eps": 1e-3, "momentum": 0.25},
+    )
+    for name in ("Adam", "AdamW"):
+        expected = (name, {**plain, "betas": (0.5, 0.75), "eps": 1e-3})
+        assert equivalent(name.lower(), beta1=0.5, beta2=0.75, eps=1e-3) == expected
+        assert equivalent(name.lower(), bias_correction=0) is None
+
+
+REFUSED: dict[str, Callable[[], object]] = {
+    "learning_rate must be in [0, 1e+20], got -1; a negative one climbs the loss; use a small positive number": (
+        lambda: optimizer("adam", learning_rate=-1)
+    ),
+    "beta1 must be in [0, 1), got 1; at 1 the average of gradients never starts": lambda: optimizer("adam", beta1=1.0),
+    "eps must be in (0, 1e+20], got 0; it keeps the division by the gradient's size finite": (
+        lambda: optimizer("adam", eps=0.0)
+    ),
+    "bias_correction must be 0 (off) or 1 (on), got 0.5": lambda: optimizer("adam", bias_correction=0.5),
+    "Nesterov momentum requires a momentum and zero dampening (torch.optim.SGD's own words): got momentum 0.5 and "
+    "dampening 0.1; set momentum in (0, 1) and dampening 0, or choose 'gradient_descent'": (
+        lambda: optimizer("nesterov", momentum=0.5, dampening=0.1)
+    ),
+    "rule must be a name or a torch.optim.Optimizer class, got <class 'int'>": lambda: optimizer(int),  # type: ignore[arg-type]
+    "unknown setting of gradient_descent 'x': choose one of 'learning_rate', 'weight_decay'": (
+        lambda: optimizer("gradient_descent", x=1)
+    ),
+    f"unknown update rule 'x': choose one of {', '.join(map(repr, UPDATE_RULES))}": lambda: optimizer("x"),
+    "'adam' is one of our own rules; use UPDATE_RULES['adam'].step": lambda: optimizer("adam").build([]),
+    "OptimizerSettings has no setting 'beta1'": lambda: optimizer("momentum").beta1,
+    "OptimizerSettings has no setting 'settings'": lambda: object.__new__(OptimizerSettings).settings,
+    "OptimizerSettings has no setting '_hidden'": lambda: object.__new__(OptimizerSettings)._hidden,
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_refusal_says_exactly_this(message: str) -> None:
+    with pytest.raises((ValueError, TypeError, AttributeError)) as refusal:
+        REFUSED[message]()
+    assert str(refusal.value) == message
+
+
+def test_settings_are_written_as_the_call_that_makes_them() -> None:
+    chosen = optimizer("momentum", learning_rate=0.1)
+    assert repr(chosen) == "optimizer('momentum', dampening=0.0, learning_rate=0.1, momentum=0.9, weight_decay=0.0)"
+    assert repr(optimizer(torch.optim.Adagrad)).startswith("optimizer(torch.optim.Adagrad, ")
+    assert chosen.arguments == {"lr": 0.1, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0}
+    assert chosen.replace() == chosen
+    assert chosen.replace(momentum=0.5) == optimizer("momentum", learning_rate=0.1, momentum=0.5)
+    assert optimizer("adam", bias_correction=True).bias_correction == 1.0
+    assert len({hash(optimizer("momentum", learning_rate=rate)) for rate in (0.1, 0.2, 0.3)}) > 1
+    assert len({hash(optimizer(rule)) for rule in UPDATE_RULES}) > 1

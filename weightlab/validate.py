@@ -45,14 +45,20 @@ def number(
         result = float(value)
     except OverflowError:  # a whole number of more than 308 digits
         result = math.copysign(math.inf, value)
-    inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
-    if math.isfinite(result) and inside:
+
+    def inside(at: float) -> bool:
+        return (low < at if open_low else low <= at) and (at < high if open_high else at <= high)
+
+    if math.isfinite(result) and inside(result):
         return result
     left, right = "(" if open_low or low == -math.inf else "[", ")" if open_high or high == math.inf else "]"
     interval = f"{left}{low:g}, {high:g}{right}"
     if not math.isfinite(result):
         why = "use a finite number"
-    raise ValueError(f"{name} must be in {interval}, got {result:g}" + (f"; {why}" if why else ""))
+    got = f"{result:g}"
+    if inside(float(got)):  # six digits would round it into the range
+        got = repr(result).removesuffix(".0")
+    raise ValueError(f"{name} must be in {interval}, got {got}" + (f"; {why}" if why else ""))
 
 
 def whole_number(name: str, value: object, low: int, high: int, why: str = "") -> int:

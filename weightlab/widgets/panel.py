@@ -46,6 +46,15 @@ def _cell_and_execution() -> tuple[str | None, str | None]:
     return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
 
 
+def _forget_output(panel: Panel) -> None:
+    """IPython keeps whatever cells have shown, in Out; a closed panel must not stay in memory for that."""
+    shell = get_ipython()
+    shown = shell.user_ns.get("Out", {}) if shell is not None else {}
+    for count in [count for count, value in shown.items() if value is panel]:
+        del shown[count]
+        shell.user_ns.pop(f"_{count}", None)
+
+
 class Panel(TakeHome):
     """A picture with controls in a notebook.
 
@@ -295,6 +304,7 @@ class Panel(TakeHome):
             for panel in list(self._open):
                 if panel._cell == self._cell and panel._execution != self._execution:
                     panel.close()
+                    _forget_output(panel)
         self._open.add(self)
 
 

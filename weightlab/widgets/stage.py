@@ -100,7 +100,8 @@ class Stage(anywidget.AnyWidget):
     """
 
     _esm = "\n".join((_HERE / "js" / part).read_text(encoding="utf-8") for part in _PARTS)
-    _css = _HERE / "stage.css"
+    # Text and not a path: anywidget watches a path's file, and its watch would hold every stage ever made.
+    _css = (_HERE / "stage.css").read_text(encoding="utf-8")
 
     title = traitlets.Unicode("weightlab").tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
