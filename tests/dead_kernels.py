@@ -34,6 +34,6 @@ def install() -> None:
 
 def how_it_ended(kernel: Any) -> str:
     """What there is to say of a kernel that has ended: its exit status, and what that often means."""
-    status = getattr(getattr(kernel.km.provisioner, "process", None), "returncode", None)
+    status: Any = getattr(getattr(kernel.km.provisioner, "process", None), "returncode", None)
     told = {-9: " (killed from outside: often for want of memory)", -11: " (a crash in compiled code)"}.get(status, "")
     return f"the kernel died while this cell ran: exit status {status}{told}; the cells after it cannot run"

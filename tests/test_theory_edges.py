@@ -80,6 +80,7 @@ def test_the_ends_of_every_range_belong_to_it_where_they_mean_something() -> Non
     assert theory.rmsprop_first_step(0.1, 1.0, alpha=0.0, eps=1e-300) == -0.1
     assert theory.error_path("momentum", 0.1, 0.9, 1.0, 0).tolist() == [1.0]
     assert theory.error_path("gradient_descent", 1.0, 0.0, 1.0, 3).tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert theory.roots("momentum", 0.0, 0.5, 1.0) == (1, 0.5)
     assert theory.regime("gradient_descent", 1.0, 0.0, 1.0) == "monotone"
     assert theory.regime("gradient_descent", 0.0, 0.0, 1.0) == "diverging"  # modulus 1: the error does not shrink
 
@@ -104,6 +105,9 @@ REFUSALS: dict[str, Callable[[], object]] = {
     ),
     "momentum must be in [0, 1), got -0.1; at 1 or more the velocity never decays": (
         lambda: theory.heavy_ball_limit(-0.1, 1.0)
+    ),
+    "largest eigenvalue must be in (0, inf), got -0; a limit exists only where the loss curves upwards": (
+        lambda: theory.heavy_ball_limit(0.5, torch.tensor([1.0, -0.0]))
     ),
     f"largest eigenvalue must be in (0, inf), got 0; {UPWARDS}": lambda: theory.gradient_descent_limit(0.0),
     f"largest eigenvalue must be in (0, inf), got -1; {UPWARDS}": lambda: theory.heavy_ball_limit(0.5, -1.0),
