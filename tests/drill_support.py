@@ -36,6 +36,75 @@ STAGE = """const cell = window.jupyterapp.shell.currentWidget.content.widgets[in
            const root = cell && cell.node.querySelector('.weightlab');
            const stage = root && root.weightlab;"""
 
+# Sends a command in the moment in which the page gets the first rows, or those of the last step.
+STOP_AT_MESSAGE = """new Promise((resolve, refuse) => {
+    const take = stage.takeMessage.bind(stage);
+    stage.takeMessage = (message, buffers) => {
+        take(message, buffers);
+        if (message.type !== 'rows' || !(LAST ? stage.table.step(stage.table.rows - 1) >= LAST : true)) return;
+        delete stage.takeMessage;
+        stage.command('stop');
+        resolve(stage.table.rows);
+    };
+    setTimeout(() => refuse(new Error('no such message in 20 s')), 20000);
+    stage.command('start');
+})"""
+
+# A thousand events, the last at a place of its own; then what controls and kernel show until both have been still.
+BURST = """(async () => {
+    const found = {};
+    for (const slider of root.querySelectorAll('input[type=range][data-name]')) {
+        if (!slider.offsetParent) continue;
+        const { name } = slider.dataset;
+        const published = [];
+        const note = () => published.push(stage.model.get('values')[name]);
+        stage.model.on('change:values', note);
+        const span = Number(slider.max) - Number(slider.min) + 1;
+        const home = stage.settings()[name];
+        const last = Math.floor(span / 3) + (Number(slider.value) === Math.floor(span / 3) ? 1 : 0);
+        for (let i = 1; i <= 1000; i++) {
+            slider.value = i === 1000 ? last : Number(slider.min) + (i * 7) % span;
+            slider.dispatchEvent(new Event('input', {bubbles: true}));
+            if (i % 50 === 0) await new Promise(requestAnimationFrame);
+        }
+        const wanted = stage.settings()[name];
+        const shown = [];
+        let still = performance.now();
+        const end = still + 20000;
+        while (performance.now() - still < 250 && performance.now() < end) {
+            await new Promise(requestAnimationFrame);
+            shown.push(stage.settings()[name]);
+            if (stage.sentAt.size || stage.local.size || Object.keys(stage.pending).length) still = performance.now();
+        }
+        const value = stage.model.get('values')[name];
+        found[name] = {wanted, value, late: performance.now() >= end, fan: Boolean(stage.fanShown), published,
+            position: Number(slider.value) === last, other: shown.filter(one => one !== wanted),
+            home, notice: stage.notice.hidden ? '' : stage.notice.textContent};
+        stage.model.off('change:values', note);
+        stage.set(name, home);
+        while (stage.sentAt.size || stage.local.size) await new Promise(requestAnimationFrame);
+    }
+    return found;
+})()"""
+
+HIDE = """() => {
+    const real = window.requestAnimationFrame.bind(window);
+    const waiting = [];
+    const set = hidden => {
+        const say = (name, value) => Object.defineProperty(document, name, {configurable: true, get: () => value});
+        say('hidden', hidden);
+        say('visibilityState', hidden ? 'hidden' : 'visible');
+        document.dispatchEvent(new Event('visibilitychange'));
+    };
+    window.requestAnimationFrame = callback => waiting.push(callback);
+    set(true);
+    window.showAgain = () => {
+        window.requestAnimationFrame = real;
+        waiting.forEach(real);
+        set(false);
+    };
+}"""
+
 
 def open_cells(lab: LabBrowser, name: str, *cells: str) -> NotebookPage:
     """A new notebook with these cells after the imports, opened and not yet run."""

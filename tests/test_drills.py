@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from browser_support import LabBrowser, NotebookPage
-from drill_support import Shown, open_cells
+from drill_support import BURST, HIDE, STOP_AT_MESSAGE, Shown, open_cells
+
+from weightlab.widgets.descent_panel import DescentPanel
+from weightlab.widgets.training_panel import TrainingPanel
 
 DESCENT, FIRST, SECOND = 1, 2, 3  # cells
 CELLS = (
@@ -50,6 +55,17 @@ def training(opened: NotebookPage) -> Iterator[Shown]:
     assert opened.cell_errors() + opened.errors == []
 
 
+def test_a_closed_panel_is_freed(nothing_is_left_behind: None) -> None:
+    panels = [TrainingPanel(depth=1, width=2), DescentPanel()]
+    left = [weakref.ref(panel) for panel in panels]
+    for panel in panels:
+        panel.close()
+    del panel
+    panels.clear()
+    gc.collect()
+    assert [found() for found in left] == [None, None]
+
+
 def test_a_cell_run_again_while_it_trains_leaves_one_run_and_nothing_else(opened: NotebookPage) -> None:
     shown = Shown(opened, FIRST)
     gauges, models = [], []
@@ -61,7 +77,6 @@ def test_a_cell_run_again_while_it_trains_leaves_one_run_and_nothing_else(opened
         if time_run in GAUGED:
             gauges.append(opened.ask_kernel("gauge()"))
         models.append(shown.look("stage.model.widget_manager._modelsSync.size"))
-    print("MEM", [(round(found["memory"]), found["counts"]) for found in gauges], models)
     assert all(found["threads"].count("weightlab TrainingPanel") == 2 for found in gauges)  # this and the other
     assert len({tuple(found["counts"]) for found in gauges}) == 1, [found["counts"] for found in gauges]
     assert len(set(models)) == 1, models
@@ -106,21 +121,6 @@ def test_two_panels_train_at_once_and_both_stop(opened: NotebookPage, training: 
     assert other.rests()
 
 
-# Sends a command in the moment in which the page gets the first rows, or those of the last step.
-STOP_AT_MESSAGE = """new Promise((resolve, refuse) => {
-    const take = stage.takeMessage.bind(stage);
-    stage.takeMessage = (message, buffers) => {
-        take(message, buffers);
-        if (message.type !== 'rows' || !(LAST ? stage.table.step(stage.table.rows - 1) >= LAST : true)) return;
-        delete stage.takeMessage;
-        stage.command('stop');
-        resolve(stage.table.rows);
-    };
-    setTimeout(() => refuse(new Error('no such message in 20 s')), 20000);
-    stage.command('start');
-})"""
-
-
 def test_stop_in_the_first_message_of_a_run_ends_it(opened: NotebookPage, training: Shown) -> None:
     training.look(STOP_AT_MESSAGE.replace("LAST", "0"))
     training.wait_for_state("stopped")
@@ -162,44 +162,6 @@ def test_reset_while_a_run_goes_on_begins_with_the_same_weights(opened: Notebook
     assert training.look("Array.from(stage.table.data.slice(0, stage.table.columns)).map(String)") == fresh
 
 
-# A thousand events, the last at a place of its own; then what controls and kernel show until both have been still.
-BURST = """(async () => {
-    const found = {};
-    for (const slider of root.querySelectorAll('input[type=range][data-name]')) {
-        if (!slider.offsetParent) continue;
-        const { name } = slider.dataset;
-        const published = [];
-        const note = () => published.push(stage.model.get('values')[name]);
-        stage.model.on('change:values', note);
-        const span = Number(slider.max) - Number(slider.min) + 1;
-        const home = stage.settings()[name];
-        const last = Math.floor(span / 3) + (Number(slider.value) === Math.floor(span / 3) ? 1 : 0);
-        for (let i = 1; i <= 1000; i++) {
-            slider.value = i === 1000 ? last : Number(slider.min) + (i * 7) % span;
-            slider.dispatchEvent(new Event('input', {bubbles: true}));
-            if (i % 50 === 0) await new Promise(requestAnimationFrame);
-        }
-        const wanted = stage.settings()[name];
-        const shown = [];
-        let still = performance.now();
-        const end = still + 20000;
-        while (performance.now() - still < 250 && performance.now() < end) {
-            await new Promise(requestAnimationFrame);
-            shown.push(stage.settings()[name]);
-            if (stage.sentAt.size || stage.local.size || Object.keys(stage.pending).length) still = performance.now();
-        }
-        const value = stage.model.get('values')[name];
-        found[name] = {wanted, value, late: performance.now() >= end, fan: Boolean(stage.fanShown), published,
-            position: Number(slider.value) === last, other: shown.filter(one => one !== wanted),
-            home, notice: stage.notice.hidden ? '' : stage.notice.textContent};
-        stage.model.off('change:values', note);
-        stage.set(name, home);
-        while (stage.sentAt.size || stage.local.size) await new Promise(requestAnimationFrame);
-    }
-    return found;
-})()"""
-
-
 def check_burst(opened: NotebookPage, found: dict[str, Any], owner: str) -> None:
     for name, seen in found.items():
         assert seen["value"] == seen["wanted"] != seen["home"], (owner, name, seen)
@@ -226,25 +188,6 @@ def test_a_thousand_events_while_it_trains_change_the_run_that_goes_on(opened: N
     training.wait_for_rows()
     changes = opened.ask_kernel("[list(change) for change in first._training.changes]")
     assert {name for _, name, _ in changes} == {"learning_rate"}
-
-
-HIDE = """() => {
-    const real = window.requestAnimationFrame.bind(window);
-    const waiting = [];
-    const set = hidden => {
-        const say = (name, value) => Object.defineProperty(document, name, {configurable: true, get: () => value});
-        say('hidden', hidden);
-        say('visibilityState', hidden ? 'hidden' : 'visible');
-        document.dispatchEvent(new Event('visibilitychange'));
-    };
-    window.requestAnimationFrame = callback => waiting.push(callback);
-    set(true);
-    window.showAgain = () => {
-        window.requestAnimationFrame = real;
-        waiting.forEach(real);
-        set(false);
-    };
-}"""
 
 
 def test_a_hidden_tab_lets_the_run_go_on_and_catches_up(opened: NotebookPage, training: Shown) -> None:
@@ -333,8 +276,7 @@ def test_a_restarted_kernel_is_named_on_every_panel_untouched(opened: NotebookPa
         Shown(opened, index).wait(GONE, 5)
     took = time.perf_counter() - begun
     assert took < 5, took
-    print("restart named after", took)
-    assert "Run this panel's cell again" in training.says()
+    assert "run this panel's cell again" in training.says()
     training.wait("root.querySelector('.wl-state').textContent === 'disconnected'", 5)
     opened.wait_until_idle()
     opened.run_cell(0)
@@ -347,8 +289,7 @@ def test_a_restarted_kernel_is_named_on_every_panel_untouched(opened: NotebookPa
 def test_a_killed_kernel_is_named_untouched_and_so_is_one_that_was_shut_down(opened: NotebookPage) -> None:
     shown = Shown(opened, FIRST)
     os.kill(opened.ask_kernel("os.getpid()"), signal.SIGKILL)
-    took = shown.wait(GONE, 10)
-    print("kill named after", took)
+    shown.wait(GONE, 10)  # the server itself looks every 3 s
     opened.page.get_by_role("button", name="Ok").click()  # JupyterLab's own words about a kernel that died
     opened.wait_until_idle()
     opened.run_cell(0)
@@ -357,7 +298,6 @@ def test_a_killed_kernel_is_named_untouched_and_so_is_one_that_was_shut_down(ope
     shown.wait_for_rows()
     process = opened.ask_kernel("os.getpid()")
     opened.settle("panel.sessionContext.shutdown().then(() => true)")
-    took = shown.wait("!stage.silence.hidden && stage.silence.textContent.includes('kernel has ended')", 5)
-    print("shutdown named after", took)
+    shown.wait("!stage.silence.hidden && stage.silence.textContent.includes('kernel has ended')", 5)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)

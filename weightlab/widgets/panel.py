@@ -52,7 +52,8 @@ def _forget_output(panel: Panel) -> None:
     shown = shell.user_ns.get("Out", {}) if shell is not None else {}
     for count in [count for count, value in shown.items() if value is panel]:
         del shown[count]
-        shell.user_ns.pop(f"_{count}", None)
+        for names in (shell.user_ns, shell.user_ns_hidden):
+            names.pop(f"_{count}", None)
 
 
 class Panel(TakeHome):

@@ -4,7 +4,7 @@
 
 const LOOK_EVERY_MS = 1000;
 const NO_KERNEL = "Disconnected: this panel's kernel has ended. Start one (menu Kernel, Restart Kernel), then run this panel's cell again.";
-const OTHER_KERNEL = "Disconnected: the kernel was restarted, and this panel belongs to the one before. Run this panel's cell again, "
+const OTHER_KERNEL = "Disconnected: the kernel was restarted, and this panel belongs to the one before. To go on, run this panel's cell again, "
   + "and before it the cells above that it needs.";
 const NO_SERVER = "Disconnected: the page cannot reach the kernel and keeps trying. If this stays, see that JupyterLab's server "
   + "still runs, then reload the page.";
