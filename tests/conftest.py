@@ -19,6 +19,7 @@ from offline_pages import OfflineBrowser, offline_browser
 def pytest_addoption(parser: pytest.Parser) -> None:
     help = "in the browser, run all cells of every lab, not only those that its panels need"
     parser.addoption("--whole-labs", action="store_true", help=help)
+    parser.addoption("--long", action="store_true", help="run the tests marked long as well; alone: --long -m long")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[variable] = str(home / folder)
     no_network.install(home / "ipython")
     dead_kernels.install()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes waits for --long, so that the usual run stays short enough to be run often."""
+    if config.getoption("--long"):
+        return
+    waiting = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=waiting)
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from weightlab import widgets
 from weightlab.widgets.descent_panel import DescentPanel
 from weightlab.widgets.replay import save_html
 
+pytestmark = pytest.mark.long
+
 NOTEBOOK = "accessible.ipynb"
 ASKED = """from weightlab.widgets.controls import Question
 asked = [Question("Which η is the limit?", lambda panel: 0.2, explain="2/λ."),

@@ -15,6 +15,8 @@ import pytest
 from browser_support import LABS, LabBrowser, NotebookPage
 from lab_slices import keep_what_panels_need, panel_cells
 
+pytestmark = pytest.mark.long
+
 DRIVER = (Path(__file__).parent / "panel_driver.js").read_text(encoding="utf-8")
 NOTEBOOKS = sorted(LABS.glob("*.ipynb"))
 SECONDS_TO_SHOW = 10

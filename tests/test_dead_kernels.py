@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 
 import nbformat
+import pytest
 from browser_support import ROOT
+
+pytestmark = pytest.mark.long
 
 CELLS = ("x = 1", "import os\nimport signal\nos.kill(os.getpid(), signal.SIGKILL)", "x + 1", "x + 2")
 SECONDS = 60

@@ -25,6 +25,8 @@ CELLS = (
     "first = TrainingPanel(depth=2, width=8, steps=20000)\nfirst",
     "second = TrainingPanel(depth=2, width=8, steps=20000, seed=1)\nsecond",
 )
+
+pytestmark = pytest.mark.long
 AGAIN = 20
 GAUGED = (6, 13, 20)  # not before: by then what is read once (data, fonts, the first network) is read
 # A panel that stayed behind would hold its network, data and film, 2 MB each and 28 MB over the runs gauged. The

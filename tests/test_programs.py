@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from program_support import PACES, STEPS, TOLERANCE, Lion, data_of, differences
 
@@ -162,6 +163,7 @@ def changes_of(kind: str, rule: OptimizerSettings, clipping: str) -> tuple[tuple
     return ()
 
 
+@pytest.mark.long
 def test_programs_end_with_the_runs_weights_for_every_pair_of_choices(tmp_path: Path) -> None:
     combinations = covering() + exact_combinations()
     occurring = {pair for chosen in combinations for pair in pairs_in(chosen)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -86,11 +87,10 @@ def _pytorch_velocity(gradient: Tensor, state: State, settings: Settings) -> Ten
     if isinstance(momentum, Tensor) and _is_zero(dampening):
         return torch.addcmul(gradient, state["velocity"], momentum)  # one operation where below are two
     carried = state["velocity"] * momentum
-    if _is_zero(dampening) or _is_zero(momentum):
-        # torch.optim.SGD keeps no velocity at momentum 0 and then ignores the dampening
+    if _is_zero(dampening):
         return carried.add_(gradient)
-    if isinstance(momentum, Tensor):
-        dampening = dampening * (momentum > 0)
+    if isinstance(momentum, Tensor):  # torch.optim.SGD keeps no velocity at momentum 0 and then ignores the dampening
+        dampening = dampening * (momentum > 0).to(momentum.dtype)  # a truth value alone would make a float32 of it
     return _add_scaled(carried, gradient, 1 - dampening)
 
 
@@ -207,18 +207,20 @@ def _at_the_weights(w: Tensor, state: State, settings: Settings) -> Tensor:
     return w
 
 
-def _sgd(*names: str, nesterov: bool = False) -> Callable[[Settings], tuple[str, dict[str, Any]] | None]:
-    def equivalent(settings: Settings) -> tuple[str, dict[str, Any]]:
-        arguments = {"lr": settings["learning_rate"], **{name: settings[name] for name in ("weight_decay", *names)}}
-        if nesterov and settings["momentum"] > 0:  # without momentum it is plain descent, and torch refuses the flag
-            arguments["nesterov"] = True
-        return "SGD", arguments
+def _sgd(settings: Settings) -> tuple[str, dict[str, Any]]:
+    given = {name: settings[name] for name in ("weight_decay", "momentum", "dampening") if name in settings}
+    return "SGD", {"lr": settings["learning_rate"], **given}
 
-    return equivalent
+
+def _sgd_nesterov(settings: Settings) -> tuple[str, dict[str, Any]]:
+    name, arguments = _sgd(settings)
+    if settings["momentum"] > 0:  # without momentum it is plain descent, and torch refuses the flag
+        arguments["nesterov"] = True
+    return name, arguments
 
 
 def _averaged_as_sgd(settings: Settings) -> tuple[str, dict[str, Any]]:
-    name, arguments = _sgd("momentum")(settings)  # type: ignore[misc]
+    name, arguments = _sgd(settings)
     return name, {**arguments, "lr": settings["learning_rate"] * (1 - settings["momentum"])}
 
 
@@ -227,15 +229,12 @@ def _torch_rmsprop(settings: Settings) -> tuple[str, dict[str, Any]]:
     return "RMSprop", {"lr": settings["learning_rate"], **{name: settings[name] for name in names}}
 
 
-def _torch_adam(name: str) -> Callable[[Settings], tuple[str, dict[str, Any]] | None]:
-    def equivalent(settings: Settings) -> tuple[str, dict[str, Any]] | None:
-        if settings["bias_correction"] != 1:
-            return None
-        betas = (settings["beta1"], settings["beta2"])
-        kept = {key: settings[key] for key in ("eps", "weight_decay")}
-        return name, {"lr": settings["learning_rate"], "betas": betas, **kept}
-
-    return equivalent
+def _torch_adam(name: str, settings: Settings) -> tuple[str, dict[str, Any]] | None:
+    if settings["bias_correction"] != 1:
+        return None
+    betas = (settings["beta1"], settings["beta2"])
+    kept = {key: settings[key] for key in ("eps", "weight_decay")}
+    return name, {"lr": settings["learning_rate"], "betas": betas, **kept}
 
 
 _SAME = "the same weights, step by step"
@@ -250,17 +249,17 @@ _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "bias
 _RULES = (
     UpdateRule(
         "gradient_descent", "Gradient descent", "w ← w − ηg",
-        _PLAIN, _gradient_descent, _no_state, _at_the_weights, _sgd(), _SAME,
+        _PLAIN, _gradient_descent, _no_state, _at_the_weights, _sgd, _SAME,
     ),
     # torch.optim.SGD: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     UpdateRule(
         "momentum", "Momentum", "b ← μb + (1 − dampening)g (first b = g);  w ← w − ηb",
-        _DAMPED, _momentum, _no_state, _at_the_weights, _sgd("momentum", "dampening"), _SAME,
+        _DAMPED, _momentum, _no_state, _at_the_weights, _sgd, _SAME,
     ),
     # Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors", eq. 9
     UpdateRule(
         "classical_momentum", "Classical momentum", "Δw ← −ηg + μΔw;  w ← w + Δw",
-        _HEAVY, _classical_momentum, _at_rest, _at_the_weights, _sgd("momentum"), _CONSTANT,
+        _HEAVY, _classical_momentum, _at_rest, _at_the_weights, _sgd, _CONSTANT,
     ),
     UpdateRule(
         "averaged_momentum", "Averaged momentum", "m ← μm + (1 − μ)g;  w ← w − ηm",
@@ -269,16 +268,16 @@ _RULES = (
     # Sutskever and others as PyTorch's SGD page writes it (its note on other frameworks)
     UpdateRule(
         "sutskever_momentum", "Sutskever momentum", "v ← μv + ηg;  w ← w − v",
-        _HEAVY, _sutskever_momentum, _at_rest, _at_the_weights, _sgd("momentum"), _CONSTANT,
+        _HEAVY, _sutskever_momentum, _at_rest, _at_the_weights, _sgd, _CONSTANT,
     ),
     UpdateRule(
         "nesterov", "Nesterov", "b ← μb + g (first b = g);  w ← w − η(g + μb)",
-        _DAMPED, _nesterov, _no_state, _at_the_weights, _sgd("momentum", "dampening", nesterov=True), _SAME,
+        _DAMPED, _nesterov, _no_state, _at_the_weights, _sgd_nesterov, _SAME,
     ),
     # Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum", eqs. 3 and 4
     UpdateRule(
         "sutskever_nesterov", "Sutskever Nesterov", "v ← μv − η∇E(w + μv);  w ← w + v",
-        _HEAVY, _sutskever_nesterov, _at_rest, _look_ahead, _sgd("momentum", nesterov=True),
+        _HEAVY, _sutskever_nesterov, _at_rest, _look_ahead, _sgd_nesterov,
         "PyTorch stores w + μv, this rule's look-ahead point: the same points while the learning rate stays constant",
     ),
     # Tieleman, Hinton 2012, lecture 6.5; torch.optim.RMSprop
@@ -290,13 +289,13 @@ _RULES = (
     UpdateRule(
         "adam", "Adam", "m ← β₁m + (1 − β₁)g;  s ← β₂s + (1 − β₂)g²;  w ← w − η m/(1 − β₁ᵗ) / (√(s/(1 − β₂ᵗ)) + ε)",
         MappingProxyType({**_ADAM, "weight_decay": 0.0}),
-        _adam, _adam_start, _at_the_weights, _torch_adam("Adam"), _SAME,
+        _adam, _adam_start, _at_the_weights, partial(_torch_adam, "Adam"), _SAME,
     ),
     # Loshchilov, Hutter 2019, "Decoupled weight decay regularization", algorithm 2; torch.optim.AdamW
     UpdateRule(
         "adamw", "AdamW", "w ← (1 − ηλ)w, then Adam's step from the gradient without λw (λ the weight decay)",
         MappingProxyType({**_ADAM, "weight_decay": 1e-2}),
-        _adamw, _adam_start, _at_the_weights, _torch_adam("AdamW"), _SAME,
+        _adamw, _adam_start, _at_the_weights, partial(_torch_adam, "AdamW"), _SAME,
     ),
 )
 UPDATE_RULES: Mapping[str, UpdateRule] = MappingProxyType({rule.name: rule for rule in _RULES})
