@@ -37,7 +37,7 @@ def main() -> None:
         verdicts = {name: how for name, how in all_verdicts(folder).items() if module_of(name) in chosen.modules}
         alive = {described(name, mutmut(folder, "show", name)) for name, how in verdicts.items() if how not in CAUGHT}
     complaints = print_shares(chosen.modules, verdicts) + unexplained(chosen.modules, alive)
-    sys.exit("\n".join(complaints))
+    sys.exit("\n".join(complaints) or None)
 
 
 def modules() -> list[str]:
@@ -58,7 +58,9 @@ def mutmut(folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"mutmut {arguments[0]} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        lines = (done.stdout + done.stderr).splitlines()
+        said = (line for line in lines if not "\u2800" <= line[:1] <= "\u28ff")  # without its spinner
+        sys.exit(f"mutmut {arguments[0]} failed:\n" + "\n".join(said))
     return done.stdout
 
 
