@@ -30,8 +30,8 @@ pytestmark = pytest.mark.long
 AGAIN = 20
 GAUGED = (6, 13, 20)  # not before: by then what is read once (data, fonts, the first network) is read
 # A panel that stayed behind would hold its network, data and film, 2 MB each and 28 MB over the runs gauged. The
-# allocator keeps some of what is freed, so that single megabytes come and go.
-MOST_MB_MORE = 10.0
+# allocator keeps some of what is freed, so that megabytes come and go (10 were seen): half of what such a leak would cost.
+MOST_MB_MORE = 14.0
 
 
 @pytest.fixture(scope="module")
