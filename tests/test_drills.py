@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 AGAIN = 20
 GAUGED = (6, 13, 20)  # not before: by then what is read once (data, fonts, the first network) is read
 # A panel that stayed behind would hold its network, data and film, 2 MB each and 28 MB over the runs gauged. The
-# allocator keeps some of what is freed, so that megabytes come and go (10 were seen): half of what such a leak would cost.
+# allocator keeps some of what is freed, so that megabytes come and go, 10 at most so far: half of what a leak costs.
 MOST_MB_MORE = 14.0
 
 
