@@ -23,8 +23,8 @@ from weightlab.training import Training
 TOLERANCE = 1e-10
 STEPS = 25
 RUFF = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,F,W,I", "--line-length", "100"]
-# Runs every program of a folder, each in names of its own, in a process that has no weightlab.
-RUNNER = """
+# What a process does first that must have no weightlab.
+WITHOUT_WEIGHTLAB = """
 import contextlib, importlib.abc, io, pathlib, sys
 import torch
 
@@ -34,7 +34,9 @@ class Blocked(importlib.abc.MetaPathFinder):
             raise ImportError("weightlab is not here")
 
 sys.meta_path.insert(0, Blocked())
-folder, ends = pathlib.Path(sys.argv[1]), {}
+"""
+# Runs every program of a folder, each in names of its own, in such a process.
+RUNNER = WITHOUT_WEIGHTLAB + """folder, ends = pathlib.Path(sys.argv[1]), {}
 for path in sorted(folder.glob("*.py")):
     names = {"__name__": "__main__"}
     with contextlib.redirect_stdout(io.StringIO()) as printed:

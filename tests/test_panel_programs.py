@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from panel_support import say
-from program_support import assert_clean
+from program_support import WITHOUT_WEIGHTLAB, assert_clean
 from torch import Tensor
 
 from weightlab.activations import ACTIVATIONS
@@ -37,17 +37,7 @@ from weightlab.widgets.time_gradients_panel import TimeGradientsPanel
 EXACT, TRAINED = 1e-10, 1e-5
 MOST_LINES = 150
 # Runs the programs one after the other in a process without weightlab; keeps what they leave, or the exception.
-RUNNER = """
-import contextlib, importlib.abc, io, pathlib, sys
-import torch
-
-class Blocked(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "weightlab":
-            raise ImportError("weightlab is not here")
-
-sys.meta_path.insert(0, Blocked())
-found = {}
+RUNNER = WITHOUT_WEIGHTLAB + """found = {}
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.py")):
     names, raised = {"__name__": "__main__"}, ""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
