@@ -144,7 +144,7 @@ def test_a_training_run_is_there_to_its_last_row_without_its_buttons() -> None:
 
 def test_rows_that_reached_the_notebook_as_messages_reach_the_page_too() -> None:
     panel = StepperPanel(lines=3)
-    panel._one_line()
+    panel._one_step()
     message, _ = page_data(str(save_html(panel)))
     assert message["traits"]["picture"]["steps"]["shape"][1] == len(panel.record.lines) == 5
 

@@ -21,9 +21,9 @@ from weightlab.models import ModelSettings, model
 from weightlab.steppers import FlatParameters, make_stepper
 from weightlab.training import Training
 from weightlab.update_rules import optimizer
-from weightlab.widgets.film import Film
+from weightlab.widgets.film import BYTES_PER_MESSAGE, Film
 from weightlab.widgets.stage import Stage
-from weightlab.widgets.training_panel import BYTES_PER_MESSAGE, MESSAGES_PER_SECOND
+from weightlab.widgets.training_panel import TrainingPanel
 
 NETWORKS = {
     "8-layer MLP": model("mlp", depth=8, width=32, activation="tanh"),
@@ -85,7 +85,7 @@ class LiveTraining:
     def step(self) -> None:
         self.training.step()
         if time.perf_counter() >= self.next_message:
-            self.next_message = time.perf_counter() + 1 / MESSAGES_PER_SECOND
+            self.next_message = time.perf_counter() + 1 / TrainingPanel.pictures_per_second
             self.send()
 
     def send(self) -> None:

@@ -13,6 +13,7 @@ Shared
     replay             a panel as one HTML file that needs neither a kernel nor a network
     take_home          settings as a text, the PyTorch program, the page: what a learner takes along
     panel              controls, one experiment, one picture, the reading beside it, predictions
+    live_runs          what panels share whose run goes on while the learner watches
     descent_settings   what of a toy experiment the controls of a descent panel say
     descent_picture    what a descent panel shows, for one run or for a whole fan
     settings_map       the (learning rate, momentum) plane as a view

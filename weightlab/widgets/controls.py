@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from weightlab.validate import choose
+from weightlab.experiments import MAX_SEED
+from weightlab.validate import choose, number, shown
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,16 @@ class Slider:
         """What the stage needs to build it."""
         return {"kind": "slider", "positions": list(self.positions)} | _common(self)
 
+    def checked(self, value: Any) -> Any:
+        """The number, or the one that a text says; it must be finite, as messages to a page cannot hold others."""
+        try:
+            found = float(value) if isinstance(value, str) else value
+        except ValueError:
+            example = f"write for example {self.positions[len(self.positions) // 2]:g}"
+            raise ValueError(f"{self.label} must be a number, got {shown(value)}; {example}") from None
+        number(self.label, found)
+        return float(found) if abs(found) > MAX_SEED else found  # a page sends 1e20 as a whole number
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -39,6 +50,10 @@ class Choice:
         """What the stage needs to build it."""
         return {"kind": "choice", "options": [list(pair) for pair in self.options]} | _common(self)
 
+    def checked(self, value: Any) -> Any:
+        """The value, which must be among the options."""
+        return choose(self.label.lower(), value, [option for option, _ in self.options])
+
 
 @dataclass(frozen=True)
 class Toggle:
@@ -52,6 +67,10 @@ class Toggle:
     def spec(self) -> dict[str, Any]:
         """What the stage needs to build it."""
         return {"kind": "toggle"} | _common(self)
+
+    def checked(self, value: Any) -> bool:
+        """On or off, whatever stands for it."""
+        return bool(value)
 
 
 Control = Slider | Choice | Toggle

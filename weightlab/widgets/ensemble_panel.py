@@ -21,17 +21,13 @@ from weightlab.update_rules import UPDATE_RULES, optimizer
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, logarithmic
 from weightlab.widgets.ensemble_view import EnsembleFilm
-from weightlab.widgets.live import Mail
+from weightlab.widgets.film import BYTES_PER_MESSAGE
+from weightlab.widgets.live_runs import OVER, LivePanel
 from weightlab.widgets.own_parts import own_parts
-from weightlab.widgets.panel import Panel, Row
 from weightlab.widgets.training_settings import PACES, has_momentum
 
-MESSAGES_PER_SECOND = 30
-READINGS_PER_SECOND = 4
-BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
 LOOK_EVERY = 20  # steps, for somebody who has not diverged; seldom, since a GPU waits for the answer
 VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating midway
-OVER = {"finished", "diverged", "stopped"}
 VARIED = {"learning_rate": ("learning_rate",), "start": ("activation", "initializer")}
 DEFAULTS: dict[str, Any] = {
     "varies": "learning_rate",
@@ -73,7 +69,7 @@ def ensemble_controls() -> list[Control]:
     ]
 
 
-class EnsemblePanel(Panel):
+class EnsemblePanel(LivePanel):
     """Perceptrons on the digits, all in training at once, drawn as the median over the seeds of each choice.
 
     `varies` says what differs: "learning_rate" or "start" (activation × initialization). Start trains in the panel's
@@ -94,13 +90,13 @@ class EnsemblePanel(Panel):
     ) -> None:
         for name in values:
             choose("setting", name, DEFAULTS)
-        self._seed, self._device = seed, device
+        self._device = device
         self._own = own_parts(own, ("dataset",))  # many networks at once are perceptrons, moved by the package's rules
         self._data = self._own.parts.get("dataset") or dataset("digits")
         self._ensemble: Ensemble | None = None
-        self._state = "idle"
-        self._next_message = self._next_reading = self._next_validation = self._last = self._debt = 0.0
-        super().__init__(ensemble_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=540)
+        self._next_validation = 0.0
+        values = {**DEFAULTS, **values}
+        super().__init__(ensemble_controls(), values, seed=seed, title=title, questions=questions, height=540)
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
@@ -142,13 +138,13 @@ class EnsemblePanel(Panel):
             Ensemble(choices.experiments),
         )  # refused before anything changes
         trial.step()
-        interrupted = self._state in {"running", "paused"} and values != self.values
+        interrupted = self._interrupts(values)
         self._film = EnsembleFilm(ensemble, choices, trial)
         self._ensemble, self.experiment, self.record = ensemble, choices.experiments, None
-        self._state, self._all_lost = "idle", False
+        self._state = "idle"
         self._run += 1
         notice = {"kind": "info", "text": "This setting needs new weights: the run starts again."}
-        self._publish(values, self._picture(), self._rows(), seq, notice if interrupted else None)
+        self._publish(values, self._picture(), self._film.rows_read(), seq, notice if interrupted else None)
         self._tell()
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
@@ -159,47 +155,30 @@ class EnsemblePanel(Panel):
         """A plain PyTorch program that trains the networks now shown one after the other."""
         return ensemble_program(self._film.choices)
 
-    # ---- commands ------------------------------------------------------------------------------------------------
+    # ---- the run -------------------------------------------------------------------------------------------------
 
-    def _command(self, name: str) -> None:
-        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
-        if name in {"reset", "new_seed"}:
-            seed = self._seed
-            self._seed += int(self.values["seeds"]) * (name == "new_seed")
-            try:
-                self._begin(self._build(self.values), self.values, None)
-            except Exception:
-                self._seed = seed
-                raise
-            return
-        if name == "start" and self._state not in OVER:
-            self._state = "running"
-            self._next_message = self._next_validation = 0.0
-            self._last, self._debt = time.perf_counter(), 1.0
-            self.show(self._picture(), follow=True)  # the seeds' marks were those of the pause
-        elif name == "pause" and self._state == "running":
-            self._rest("paused")
-        elif name == "step" and self._state not in OVER:
-            self._one_step()
-            self._rest(self._ended() or "paused")
-        elif name == "stop" and self._state in {"running", "paused"}:
-            self._state = "stopped"
-            self._tell()  # at once: validating all of them takes a moment
-            self._rest("stopped")
-        self._tell()
+    def _restart(self) -> None:
+        self._begin(self._build(self.values), self.values, None)
+
+    @property
+    def _seeds_used(self) -> int:
+        return int(self.values["seeds"])
+
+    def _start(self) -> None:
+        super()._start()
+        self._next_validation = 0.0
+        self.show(self._picture(), follow=True)  # the seeds' marks were those of the pause
 
     def run(self, steps: int | None = None) -> EnsembleRecord:
         """Train to the end (or `steps` more) in this thread and return the record; what CI and cells use."""
         with self._lock:
             if self._state in OVER:
-                self._begin(self._build(self.values), self.values, None)
-            done = 0
-            while not self._ended() and (steps is None or done < steps):
-                self._one_step()
-                done += 1
-            record = self._rest(self._ended() or "paused")
+                self._restart()
+            self._run_on(steps)
+            self._rest()
             self._tell()
-            return record
+            assert isinstance(self.record, EnsembleRecord)
+            return self.record
 
     def share_right(self) -> dict[str, float] | None:
         """Median share right of each choice at the end of the run, by label; None as long as it has not got there."""
@@ -213,41 +192,43 @@ class EnsemblePanel(Panel):
         right = self.share_right()
         return None if right is None else sum(found > share for found in right.values())
 
-    def _failed(self, error: Exception, mail: Mail | None) -> None:
-        if mail is None:  # the run itself broke: it cannot go on, and must not say that it does
-            self._state = "stopped"
-            self._tell()
-        super()._failed(error, mail)
+    def _one_step(self) -> None:
+        assert self._ensemble is not None
+        self._ensemble.step()
+        done = self._ensemble.steps_done
+        if done % LOOK_EVERY == 0 and self._film.nobody_is_left():
+            self._state = "diverged"
+        elif done == self.experiment[0].steps:
+            self._state = "finished"
 
-    # ---- the worker's slices -------------------------------------------------------------------------------------
+    def _rest(self) -> None:
+        assert self._ensemble is not None
+        if self._state == "stopped":
+            self._tell()  # at once: validating all of them takes a moment
+        self._film.take()
+        if self._state == "finished" and self._film.gone.all():
+            self._state = "diverged"
+        self.record = self._ensemble.record()
+        self._film.validate(self.record)
+        with self.hold_sync():
+            self.show(self._picture(), follow=True)  # marks every single network
+            self.reading = self._film.rows_read()
+            self._measure_questions()
 
-    def _advance(self) -> bool:
-        with self._lock:
-            if self._state != "running":
-                return False
-            now = time.perf_counter()
-            deadline, pace = now + 1 / MESSAGES_PER_SECOND, float(self.values["pace"])
-            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
-            self._last = now
-            while self._debt >= 1 and not (self._worker.has_mail or self._ended() or time.perf_counter() > deadline):
-                self._debt -= 1
-                self._one_step()
-            if time.perf_counter() >= self._next_message:
-                self._next_message = time.perf_counter() + 1 / MESSAGES_PER_SECOND
-                self._send_rows()
-            if ended := self._ended():
-                self._rest(ended)
-                self._tell()
-                return False
-            if not self._worker.has_mail:
-                self._validate_now_and_then()
-            if time.perf_counter() >= self._next_reading:
-                self._next_reading = time.perf_counter() + 1 / READINGS_PER_SECOND
-                self.reading, self.summary = self._rows(), self._film.summary()
-                self._tell()
-        if self._debt < 1:
-            self._worker.wait_for_mail(min((1 - self._debt) / pace, 1 / MESSAGES_PER_SECOND))
-        return True
+    # ---- what the learner sees -----------------------------------------------------------------------------------
+
+    def _picture(self) -> Any:
+        return self._film.picture(self.experiment[0].steps, with_seeds=self._state in {"paused", *OVER})
+
+    def _show_progress(self) -> None:
+        first, floor = self._film.rows, self._film.floor
+        table, steps = self._film.take(BYTES_PER_MESSAGE)
+        if self._film.floor < floor:
+            self.show(self._picture(), follow=True)  # the loss axis goes a decade lower
+        elif len(steps):
+            self.append_rows(table, steps, first)
+        if not self._worker.has_mail:
+            self._validate_now_and_then()
 
     def _validate_now_and_then(self) -> None:
         now = time.perf_counter()
@@ -257,44 +238,9 @@ class EnsemblePanel(Panel):
             took = time.perf_counter() - now
             self._next_validation = now + max(0.5, took / VALIDATION_SHARE)
 
-    def _one_step(self) -> None:
-        assert self._ensemble is not None
-        self._ensemble.step()
-        done = self._ensemble.steps_done
-        if done % LOOK_EVERY == 0:
-            self._all_lost = self._film.nobody_is_left()
-
-    def _ended(self) -> str | None:
-        assert self._ensemble is not None
-        if self._all_lost:
-            return "diverged"
-        return "finished" if self._ensemble.steps_done == self.experiment[0].steps else None
-
-    def _rest(self, state: str) -> EnsembleRecord:
-        """The run has ended or pauses: keep its record, mark every single network, and say how it went."""
-        assert self._ensemble is not None
-        self._film.take()
-        self._state = "diverged" if state == "finished" and self._film.gone.all() else state
-        record = self.record = self._ensemble.record()
-        self._film.validate(record)
-        with self.hold_sync():
-            self.show(self._picture(), follow=True)
-            self.reading = self._rows()
-            self._measure_questions()
-        return record
-
-    # ---- what the learner sees -----------------------------------------------------------------------------------
-
-    def _picture(self) -> Any:
-        return self._film.picture(self.experiment[0].steps, with_seeds=self._state in {"paused", *OVER})
-
-    def _send_rows(self) -> None:
-        first, floor = self._film.rows, self._film.floor
-        table, steps = self._film.take(BYTES_PER_MESSAGE)
-        if self._film.floor < floor:
-            self.show(self._picture(), follow=True)  # the loss axis goes a decade lower
-        elif len(steps):
-            self.append_rows(table, steps, first)
+    def _show_reading(self) -> None:
+        self.reading, self.summary = self._film.rows_read(), self._film.summary()
+        self._tell()
 
     def _greet(self) -> None:
         """A page that opens or reloads gets all rows so far, not only those sent from now on."""
@@ -302,15 +248,10 @@ class EnsemblePanel(Panel):
             self.show(self._picture(), follow=self._state == "running")
             self._tell()
 
-    def _tell(self) -> None:
-        word = {"idle": "ready", "running": "training"}.get(self._state, self._state)
-        text = f"{word}: {len(self.experiment)} networks" if self._state == "idle" else f"{word}: {self._so_far}"
-        self.transport = {"live": True, "state": self._state, "text": text}
-
     @property
-    def _so_far(self) -> str:
+    def _progress(self) -> str:
         assert self._ensemble is not None
-        return f"{self._ensemble.steps_done} of {self.experiment[0].steps} updates, {len(self.experiment)} networks"
-
-    def _rows(self) -> list[Row]:
-        return self._film.rows_read()
+        count = f"{len(self.experiment)} networks"
+        if self._state == "idle":
+            return f"{super()._progress}: {count}"
+        return f"{super()._progress}: {self._ensemble.steps_done} of {self.experiment[0].steps} updates, {count}"

@@ -13,6 +13,7 @@ from weightlab.ensemble_choices import Choices
 from weightlab.ensembles import Ensemble, EnsembleRecord
 from weightlab.pictures import Axis, Picture, Reference, Series, View
 from weightlab.recorder import LIMIT, LOSS_LIMIT
+from weightlab.widgets.film import thinned
 from weightlab.widgets.panel import Row, row, verdict
 
 TOP = 100.0  # losses above leave the picture
@@ -54,10 +55,8 @@ class EnsembleFilm:
         table, steps = self._table(losses, norms, first)
         self._seen += len(steps)
         table, steps = (table[1:], steps[1:]) if first == 0 else (table, steps)  # the trial's row stands already
-        if most_bytes is not None and len(steps):
-            most = max(1, most_bytes // (4 * (table.shape[1] + 1)))
-            chosen = np.unique(np.linspace(len(steps) - 1, 0, min(most, len(steps))).round().astype(int))
-            table, steps = table[chosen], steps[chosen]
+        if most_bytes is not None:
+            table, steps = thinned(table, steps, most_bytes)
         if len(steps):
             self._tables.append(table)
             self._steps.append(steps)

@@ -12,12 +12,22 @@ from weightlab.pictures import Axis, Picture, Raster, Reference, Series, View
 from weightlab.records import TrainingRecord
 from weightlab.signal_theory import activation_sizes
 from weightlab.training import Training
-from weightlab.widgets.panel import spoken
+from weightlab.widgets.panel import Row, row, spoken, verdict
 
+BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
 WIDTHS: tuple[float, ...] = (1.0, 1.0)
 REGION_CELLS = 48  # a side: 4.6 kB, sent a few times a second
 EXAMPLES_DRAWN = 120  # of each class
 TRACED = 400  # points of an earlier run's curve
+
+
+def thinned(table: np.ndarray, steps: np.ndarray, most_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    """As many rows (rows, columns) and their steps, evenly, as `most_bytes` of float32 hold; the newest among them."""
+    most = max(1, most_bytes // (4 * (table.shape[1] + 1)))
+    if len(steps) <= most:
+        return table, steps
+    chosen = np.linspace(len(steps) - 1, 0, most).round().astype(int)[::-1]
+    return table[chosen], steps[chosen]
 
 
 def predicted_activations(training: Training) -> np.ndarray | None:
@@ -68,10 +78,8 @@ class Film:
         table, steps = self._table(news)
         self._seen += len(steps)
         table, steps = (table[1:], steps[1:]) if len(steps) and steps[0] == 0 else (table, steps)
-        if most_bytes is not None and len(steps):
-            most = max(1, most_bytes // (4 * (table.shape[1] + 1)))
-            chosen = np.unique(np.linspace(len(steps) - 1, 0, min(most, len(steps))).round().astype(int))
-            table, steps = table[chosen], steps[chosen]
+        if most_bytes is not None:
+            table, steps = thinned(table, steps, most_bytes)
         if len(steps):
             self._tables.append(table)
             self._steps.append(steps)
@@ -185,6 +193,18 @@ class Film:
             Reference("regions", "dots", name, data.x_train[data.y_train == i][:EXAMPLES_DRAWN].numpy(), colour=i)
             for i, name in enumerate(data.class_names)
         )
+
+    def rows_read(self) -> list[Row]:
+        """What stands beside the picture."""
+        norms, status = self.gradient_norms, self._training.status
+        rows = []
+        if len(norms) > 1:
+            ratio = spoken(norms[0] / norms[-2]) if norms[-2] else "0 : 0"
+            rows.append(row("gradient, first layer : last hidden layer", "", ratio))
+        if self.validated is not None:
+            rows.append(row("validation accuracy", "", f"{self.validated:.1%} after {self.validated_at} updates"))
+        rows.append(verdict(status.message if status is not None else f"{self._training.steps_done} updates so far"))
+        return rows
 
     def summary(self) -> str:
         """The newest row in words."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,11 +20,9 @@ from weightlab.programs.imbalance import imbalance_program
 from weightlab.validate import choose, number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
 from weightlab.widgets.imbalance_view import imbalance_picture, imbalance_reading
-from weightlab.widgets.live import Mail
-from weightlab.widgets.panel import Panel, Row
+from weightlab.widgets.live_runs import LivePanel
+from weightlab.widgets.panel import Row
 
-PICTURES_PER_SECOND = 12  # each is whole: the precision–recall curves move as training goes on
-SLICE_SECONDS = 1 / 30
 RATIOS = (1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0, 150.0, 200.0)
 PACES = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0)
 THRESHOLDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85,
@@ -58,13 +55,15 @@ def imbalance_controls() -> list[Control]:
     ]
 
 
-class ImbalancePanel(Panel):
+class ImbalancePanel(LivePanel):
     """Two small networks with the same first weights: "none" without any technique, the other with the one chosen.
 
     A new setting trains them in the panel's worker thread, `set` and the constructor in the calling one. A technique
     that is chosen while the run is paused acts from the next update on. steps: length of a run. seed: of the split, the
     weights and the batches; New seed counts it up. Values of all settings (task, ratio, …) may be given by name.
     """
+
+    pictures_per_second = 12  # each is whole: the precision–recall curves move as training goes on
 
     def __init__(
         self,
@@ -77,12 +76,11 @@ class ImbalancePanel(Panel):
     ) -> None:
         for name in values:
             choose("setting", name, DEFAULTS)
-        self._steps, self._seed = steps, seed
+        self._steps = steps
         self._training: ImbalanceTraining | None = None
-        self._state = "idle"
         self._forests: dict[tuple[str, float, int], Tensor] = {}
-        self._next_picture = self._last = self._debt = 0.0
-        super().__init__(imbalance_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=540)
+        values = {**DEFAULTS, **values}
+        super().__init__(imbalance_controls(), values, seed=seed, title=title, questions=questions, height=540)
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
@@ -125,9 +123,10 @@ class ImbalancePanel(Panel):
         self._switches: tuple[tuple[int, str], ...] = ()
         self._starts = self._starting_shares(training)
         self._run += 1
-        self._state, self._debt, self._last, self._next_picture = "running", 0.0, time.perf_counter(), 0.0
         if at_once:
-            self._train_on()
+            self._run_on()
+        else:
+            self._start()
         self._show(values, seq)
         self._tell()
 
@@ -162,77 +161,29 @@ class ImbalancePanel(Panel):
             switched=bool(self._switches),
         )
 
-    # ---- commands and the worker's slices --------------------------------------------------------------------------
+    # ---- the run -------------------------------------------------------------------------------------------------
 
-    def _command(self, name: str) -> None:
-        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
+    def _restart(self) -> None:
+        self._begin(self._build(self.values), self.values, None, at_once=False)
+
+    def _one_step(self) -> None:
         assert self._training is not None
-        if name in {"reset", "new_seed"}:
-            self._seed += name == "new_seed"
-            self._begin(self._build(self.values), self.values, None, at_once=False)
-            return
-        if name == "start" and self._state == "paused":
-            self._state, self._last = "running", time.perf_counter()
-        elif name == "pause" and self._state == "running":
-            self._state = "paused"
-        elif name == "step" and self._state == "paused":
-            self._training.step()
-            self._end_if_due()
-        elif name == "stop" and self._state in {"running", "paused"}:
-            self._state = "stopped"
-        self._show(self.values, None)
-        self._tell()
+        self._training.step()
+        if self._training.steps_done >= self._steps:
+            self._state = "finished"
 
     def run(self) -> ImbalanceRecord:
         """Train to the end in this thread and return the record; what cells use after a pause."""
         with self._lock:
-            self._train_on()
+            if self._state != "finished":
+                self._run_on()
             self._show(self.values, None)
             self._tell()
             assert isinstance(self.record, ImbalanceRecord)
             return self.record
 
-    def _train_on(self) -> None:
-        assert self._training is not None
-        while self._training.steps_done < self._steps:
-            self._training.step()
-        self._end_if_due()
-
-    def _end_if_due(self) -> bool:
-        assert self._training is not None
-        if self._training.steps_done >= self._steps:
-            self._state = "finished"
-        return self._state == "finished"
-
-    def _failed(self, error: Exception, mail: Mail | None) -> None:
-        if mail is None:  # the run itself broke: it cannot go on, and must not say that it does
-            self._state = "stopped"
-            self._tell()
-        super()._failed(error, mail)
-
-    def _advance(self) -> bool:
-        with self._lock:
-            if self._state != "running":
-                return False
-            assert self._training is not None
-            now = time.perf_counter()
-            pace = float(self.values["pace"])
-            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
-            self._last = now
-            while self._debt >= 1 and not self._worker.has_mail and time.perf_counter() < now + SLICE_SECONDS:
-                self._debt -= 1
-                self._training.step()
-                if self._end_if_due():
-                    break
-            if self._state == "finished" or time.perf_counter() >= self._next_picture:
-                self._next_picture = time.perf_counter() + 1 / PICTURES_PER_SECOND
-                self._show(self.values, None)
-            if self._state == "finished":
-                self._tell()
-                return False
-        if self._debt < 1:
-            self._worker.wait_for_mail(min((1 - self._debt) / pace, SLICE_SECONDS))
-        return True
+    def _show_progress(self) -> None:
+        self._show(self.values, None)
 
     # ---- what the learner sees -----------------------------------------------------------------------------------
 
@@ -294,7 +245,6 @@ class ImbalancePanel(Panel):
             self._forests[key] = forest_logits(prepare("none", data), data.x_test, seed=self._seed)
         return self._forests[key]
 
-    def _tell(self) -> None:
-        assert self._training is not None
-        text = {"running": "training", "finished": f"trained: {self._steps} updates"}.get(self._state, self._state)
-        self.transport = {"live": True, "state": self._state, "text": text}
+    @property
+    def _progress(self) -> str:
+        return f"trained: {self._steps} updates" if self._state == "finished" else super()._progress

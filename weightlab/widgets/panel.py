@@ -10,11 +10,10 @@ from weakref import WeakSet
 
 from IPython import get_ipython
 
-from weightlab.experiments import MAX_SEED
 from weightlab.pictures import Picture
 from weightlab.plots import Still, still
-from weightlab.validate import choose, number, shown, whole_number
-from weightlab.widgets.controls import AskedQuestion, Choice, Control, Question, Slider, Toggle
+from weightlab.validate import choose, whole_number
+from weightlab.widgets.controls import AskedQuestion, Control, Question, Slider
 from weightlab.widgets.fan import Fan, GatheredFan, no_fan
 from weightlab.widgets.live import Mail, Worker
 from weightlab.widgets.packed import packed_fan
@@ -198,7 +197,9 @@ class Panel(TakeHome):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         picture = self.still()
-        return {**data, "image/png": picture.png_text}, {**metadata, "image/png": {"alt": picture.alt}}
+        # anywidget 0.9 cuts the text after 110 characters, later ones do not
+        shown = {"text/plain": repr(self), "image/png": picture.png_text}
+        return {**data, **shown}, {**metadata, "image/png": {"alt": picture.alt}}
 
     # ---- the wire ------------------------------------------------------------------------------------------------
 
@@ -288,16 +289,7 @@ class Panel(TakeHome):
             self._measure_questions()
 
     def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Choices must be among their options; what is typed into a number's box must be a finite number."""
-        for name, value in values.items():
-            control = self._controls[name]
-            if isinstance(control, Choice):
-                choose(control.label.lower(), value, [option for option, _ in control.options])
-            elif isinstance(control, Toggle):
-                values[name] = bool(value)
-            else:
-                values[name] = _finite(control, value)
-        return values
+        return {name: self._controls[name].checked(value) for name, value in values.items()}
 
     def _close_earlier(self) -> None:
         self._cell, self._execution = _cell_and_execution()
@@ -307,17 +299,6 @@ class Panel(TakeHome):
                     panel.close()
                     _forget_output(panel)
         self._open.add(self)
-
-
-def _finite(control: Slider, value: Any) -> Any:
-    """The number, or the one that a text says; messages to a page cannot hold infinity or NaN."""
-    try:
-        found = float(value) if isinstance(value, str) else value
-    except ValueError:
-        example = f"write for example {control.positions[len(control.positions) // 2]:g}"
-        raise ValueError(f"{control.label} must be a number, got {shown(value)}; {example}") from None
-    number(control.label, found)
-    return float(found) if abs(found) > MAX_SEED else found  # a page sends 1e20 as a whole number
 
 
 def _short(value: Any) -> str:

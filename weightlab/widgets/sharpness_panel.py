@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,14 +12,12 @@ from weightlab.sharpness import SharpnessRecord, SharpnessWatch, edge_experiment
 from weightlab.update_rules import optimizer
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, linear
-from weightlab.widgets.live import Mail
+from weightlab.widgets.live_runs import OVER, LivePanel
 from weightlab.widgets.own_parts import own_parts
-from weightlab.widgets.panel import Panel, Row
+from weightlab.widgets.panel import Row
 from weightlab.widgets.sharpness_view import sharpness_picture, sharpness_reading
 
 EVERY = 5  # updates from one measurement to the next; odd, so that the swing's changing sign shows
-PICTURES_PER_SECOND = 12
-SLICE_SECONDS = 1 / 30
 RATES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0)
 LIVE = ("learning_rate", "momentum", "pace")  # act on the run that is going on
 DEFAULTS: Mapping[str, Any] = {
@@ -48,7 +45,7 @@ def sharpness_controls() -> list[Control]:
     ]
 
 
-class SharpnessPanel(Panel):
+class SharpnessPanel(LivePanel):
     """A small tanh network on half of the digits, its loss and its sharpness measured every EVERY updates.
 
     Start trains in the panel's worker thread, `run()` in the calling one. The limit is drawn once all `questions` are
@@ -56,6 +53,9 @@ class SharpnessPanel(Panel):
     counts it up. Values of the controls may be given by name. `record` is the SharpnessRecord so far. own: your own
     data and network in place of the panel's.
     """
+
+    pictures_per_second = 12  # each is whole
+    steps_a_click = EVERY  # to the next measurement
 
     def __init__(
         self,
@@ -69,14 +69,13 @@ class SharpnessPanel(Panel):
     ) -> None:
         for name in values:
             choose("setting", name, DEFAULTS)
-        self._steps, self._seed = steps, seed
+        self._steps = steps
         self._own = own_parts(own, ("dataset", "model"))  # theory's limit is known for momentum and Nesterov only
         self._datasets: dict[float, Dataset] = {}
         self._watch: SharpnessWatch | None = None
-        self._state, self._wants_theory = "idle", False
-        self._next_picture = self._last = self._debt = 0.0
+        self._wants_theory = False
         given = {**DEFAULTS, **values}
-        super().__init__(sharpness_controls(), given, title=title, questions=questions, height=440)
+        super().__init__(sharpness_controls(), given, seed=seed, title=title, questions=questions, height=440)
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
@@ -132,9 +131,9 @@ class SharpnessPanel(Panel):
         return experiment.optimizer.rule == self._watch.training.experiment.optimizer.rule
 
     def _begin(self, experiment: TrainingExperiment, values: dict[str, Any], seq: int | None) -> None:
-        interrupted = self._state in {"running", "paused"}
+        interrupted = self._interrupts(values)
         self._watch, self.experiment = SharpnessWatch(experiment, EVERY), experiment
-        self._state, self._debt = "idle", 0.0
+        self._state = "idle"
         self._run += 1
         text = "This setting needs a new run: Start begins it."
         self._show(values, seq, {"kind": "info", "text": text} if interrupted else None)
@@ -150,76 +149,30 @@ class SharpnessPanel(Panel):
         assert self._watch is not None
         return sharpness_program(self.experiment.replace(changes=tuple(self._watch.training.changes)), EVERY)
 
-    # ---- commands and the worker's slices --------------------------------------------------------------------------
+    # ---- the run -------------------------------------------------------------------------------------------------
 
-    def _command(self, name: str) -> None:
-        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
-        if name in {"reset", "new_seed"}:
-            self._seed += name == "new_seed"
-            self._state = "idle"
-            self._begin(self._build(self.values), self.values, None)
-            return
-        over = self._state in {"finished", "diverged", "stopped"}
-        if name == "start" and not over:
-            self._state, self._last, self._next_picture = "running", time.perf_counter(), 0.0
-        elif name == "pause" and self._state == "running":
-            self._state = "paused"
-        elif name == "step" and not over:
-            self._state = "paused"
-            for _ in range(EVERY):  # to the next measurement
-                self._one_step()
-        elif name == "stop" and self._state in {"running", "paused"}:
-            self._state = "stopped"
-        self._show(self.values, None)
-        self._tell()
+    def _restart(self) -> None:
+        self._begin(self._build(self.values), self.values, None)
 
     def run(self) -> SharpnessRecord:
         """Train to the end in this thread and return the record; what cells and tests use."""
         with self._lock:
-            if self._state in {"finished", "diverged", "stopped"}:
-                self._begin(self._build(self.values), self.values, None)
-            while self._one_step():
-                pass
+            if self._state in OVER:
+                self._restart()
+            self._run_on()
             self._show(self.values, None)
             self._tell()
             assert isinstance(self.record, SharpnessRecord)
             return self.record
 
-    def _one_step(self) -> bool:
+    def _one_step(self) -> None:
         assert self._watch is not None
-        going_on = self._watch.step()
-        status = self._watch.training.status
-        self._state = self._state if status is None else status.kind
-        return going_on
+        self._watch.step()
+        if self._watch.training.status is not None:
+            self._state = self._watch.training.status.kind
 
-    def _failed(self, error: Exception, mail: Mail | None) -> None:
-        if mail is None:  # the run itself broke: it cannot go on, and must not say that it does
-            self._state = "stopped"
-            self._tell()
-        super()._failed(error, mail)
-
-    def _advance(self) -> bool:
-        with self._lock:
-            if self._state != "running":
-                return False
-            now = time.perf_counter()
-            pace = float(self.values["pace"])
-            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
-            self._last = now
-            while self._debt >= 1 and not self._worker.has_mail and time.perf_counter() < now + SLICE_SECONDS:
-                self._debt -= 1
-                if not self._one_step():
-                    break
-            over = self._state != "running"
-            if over or time.perf_counter() >= self._next_picture:
-                self._next_picture = time.perf_counter() + 1 / PICTURES_PER_SECOND
-                self._show(self.values, None)
-            if over:
-                self._tell()
-                return False
-        if self._debt < 1:
-            self._worker.wait_for_mail(min((1 - self._debt) / pace, SLICE_SECONDS))
-        return True
+    def _show_progress(self) -> None:
+        self._show(self.values, None)
 
     # ---- what the learner sees -----------------------------------------------------------------------------------
 
@@ -271,7 +224,3 @@ class SharpnessPanel(Panel):
     def show(self, picture: Any, *, seq: int | None = None, follow: bool = False) -> None:
         """As the stage does; a picture of a run that is going on is followed to its end."""
         super().show(picture, seq=seq, follow=follow or self._state == "running")
-
-    def _tell(self) -> None:
-        text = {"idle": "ready", "running": "training", "paused": "paused"}.get(self._state, self._state)
-        self.transport = {"live": True, "state": self._state, "text": text}

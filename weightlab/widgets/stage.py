@@ -12,8 +12,8 @@ import traitlets
 from weightlab.pictures import Axis, Backdrop, Bowl, Picture, Raster, View
 
 _HERE = Path(__file__).parent
-_SEEN = ("scales", "layout", "drawing", "words")
-_WIRED = ("connection", "controls", "transport", "pointer", "packed", "fan", "home", "stage")
+_SEEN = ("scales", "layout", "axes", "series", "board", "words")
+_WIRED = ("connection", "controls", "side", "transport", "pointer", "packed", "fan", "home", "stage")
 _PARTS = tuple(f"{name}.js" for name in _SEEN + _WIRED)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,13 +19,11 @@ from weightlab.programs.loop import loop_program
 from weightlab.update_loop import UpdateLoop
 from weightlab.validate import choose, number, whole_number
 from weightlab.widgets.controls import Choice, Control, Question, Slider, Toggle, logarithmic
-from weightlab.widgets.live import Mail
-from weightlab.widgets.panel import Panel
+from weightlab.widgets.live_runs import OVER, LivePanel
 from weightlab.widgets.stepper_picture import loop_picture, loop_reading
 
 FIRST_LINES = 60  # what the step axes show before anything has run
 LAST_LINE = 1260  # 210 updates; ten epochs of the digits
-MESSAGES_PER_SECOND = 20
 LEARNING_RATES = logarithmic(1e-3, 10.0, 81)
 MOMENTA = (*(i / 20 for i in range(19)), 0.95, 0.99, 1.0)
 PACES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
@@ -61,7 +58,7 @@ def stepper_controls(problem: str) -> list[Control]:
     return controls
 
 
-class StepperPanel(Panel):
+class StepperPanel(LivePanel):
     """A training loop that waits between its lines.
 
     problem: one of PROBLEMS. Step runs one line, Start runs them at the pace that is set. Changing a setting runs the
@@ -69,6 +66,8 @@ class StepperPanel(Panel):
     compared. lines: how many have run when the panel opens. New seed draws other weights (digits). Values of the
     controls may be given by name. The first panel of a session makes the first torch.optim object, which takes seconds.
     """
+
+    pictures_per_second = 20
 
     def __init__(
         self,
@@ -89,13 +88,12 @@ class StepperPanel(Panel):
             defaults["loss"] = next(iter(PROBLEMS[problem].losses))
         for name in values:
             choose("setting", name, defaults)
-        self._lines, self._seed = whole_number("lines", lines, 0, LAST_LINE), seed
-        self._state = "idle"
+        self._lines = whole_number("lines", lines, 0, LAST_LINE)
         self._loop: UpdateLoop | None = None
-        self._next_message = self._last = self._debt = 0.0
         self._sent = 0
         height = 400 if PROBLEMS[problem].one_weight else 500
-        super().__init__(controls, {**defaults, **values}, title=title, questions=questions, height=height)
+        values = {**defaults, **values}
+        super().__init__(controls, values, seed=seed, title=title, questions=questions, height=height)
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
@@ -151,39 +149,18 @@ class StepperPanel(Panel):
         assert self._loop is not None
         return loop_program(self.experiment, -(-self._loop.lines_done // len(self.experiment.order)))
 
-    # ---- commands ------------------------------------------------------------------------------------------------
+    # ---- the run -------------------------------------------------------------------------------------------------
 
-    def _command(self, name: str) -> None:
-        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
-        assert self._loop is not None
-        over = self._state in {"finished", "stopped"}
-        if name in {"reset", "new_seed"}:
-            self._seed += name == "new_seed"
-            self._state, self._debt = "idle", 0.0
-            self._begin(self._build(self.values), self.values, 0, None)
-        elif name == "start" and not over:
-            self._state, self._last, self._debt, self._next_message = "running", time.perf_counter(), 1.0, 0.0
-        elif name == "pause" and self._state == "running":
-            self._state = "paused"
-            self._show_all()
-        elif name == "step" and not over:
-            self._state = "paused"
-            self._one_line()
-            self._show_all()
-        elif name == "stop" and not over:
-            self._state = "stopped"
-            self._show_all()
-        self._tell()
+    def _restart(self) -> None:
+        self._state = "idle"
+        self._begin(self._build(self.values), self.values, 0, None)
 
     def run(self, lines: int) -> LoopRecord:
         """Run `lines` more lines in this thread and return the record; what cells and tests use."""
         with self._lock:
-            for _ in range(whole_number("lines", lines, 0, LAST_LINE)):
-                if not self._one_line():
-                    break
-            if self._state in {"idle", "running"}:
-                self._state = "paused"
-            self._show_all()
+            self._run_on(whole_number("lines", lines, 0, LAST_LINE))
+            self._settle()
+            self._rest()
             self._tell()
             record: LoopRecord = self.record
             return record
@@ -192,14 +169,12 @@ class StepperPanel(Panel):
         """The present picture as a static figure with alt text; its step axes end where the loop is."""
         return still(loop_picture(self.record, FIRST_LINES), title=self.title)
 
-    def _one_line(self) -> bool:
+    def _one_step(self) -> None:
         assert self._loop is not None
-        if self._loop.lines_done >= LAST_LINE:
-            return False
-        going_on = self._loop.step()
-        self._wanted = self._loop.lines_done + bool(self._loop.error)
+        if self._loop.lines_done < LAST_LINE:
+            self._loop.step()
+            self._wanted = self._loop.lines_done + bool(self._loop.error)
         self._settle()
-        return going_on
 
     def _settle(self) -> None:
         """Whether the loop can go on."""
@@ -208,56 +183,24 @@ class StepperPanel(Panel):
             self._state = "stopped"
         elif self._loop.lines_done >= LAST_LINE:
             self._state = "finished"
-        elif self._state in {"stopped", "finished"}:
+        elif self._state in OVER:
             self._state = "paused"  # the setting that ended it is gone
-
-    def _failed(self, error: Exception, mail: Mail | None) -> None:
-        if mail is None:  # the loop itself broke: it cannot go on, and must not say that it does
-            self._state = "stopped"
-            self._tell()
-        super()._failed(error, mail)
-
-    # ---- the worker's slices -------------------------------------------------------------------------------------
-
-    def _advance(self) -> bool:
-        with self._lock:
-            if self._state != "running":
-                return False
-            now, pace = time.perf_counter(), float(self.values["pace"])
-            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
-            self._last = now
-            deadline = now + 1 / MESSAGES_PER_SECOND
-            new = False
-            while self._debt >= 1 and not self._worker.has_mail and time.perf_counter() < deadline:
-                self._debt -= 1
-                new = True
-                if not self._one_line():
-                    break
-            if self._state != "running":
-                self._show_all()
-                self._tell()
-                return False
-            if new and time.perf_counter() >= self._next_message:
-                self._next_message = time.perf_counter() + 1 / MESSAGES_PER_SECOND
-                self._send_rows()
-                self._tell()
-        if self._debt < 1:
-            self._worker.wait_for_mail(min((1 - self._debt) / pace, 1.0))
-        return True
 
     # ---- what the learner sees -----------------------------------------------------------------------------------
 
-    def _send_rows(self) -> None:
+    def _show_progress(self) -> None:
         assert self._loop is not None
+        if self._loop.lines_done < self._sent:  # the row before the first line is one of those sent
+            return
         self.record = self._loop.record()
         picture = loop_picture(self.record, LAST_LINE)
         self.append_rows(picture.table[self._sent :], picture.steps[self._sent :], self._sent)
         self._sent = len(picture.steps)
         with self.hold_sync():
             self.reading, self.summary = loop_reading(self.record), picture.summary
+            self._tell()
 
-    def _show_all(self) -> None:
-        """The whole picture with its words, at the newest line."""
+    def _rest(self) -> None:
         assert self._loop is not None
         self.record = self._loop.record()
         self._sent = len(self.record.lines)
@@ -267,22 +210,20 @@ class StepperPanel(Panel):
             self._measure_questions()
 
     def _greet(self) -> None:
-        self._show_all()
+        self._rest()
         self._tell()
 
-    def _tell(self) -> None:
+    @property
+    def _progress(self) -> str:
         assert self._loop is not None
         if self._loop.error:
-            text = self._loop.error.split(":")[0]
-        elif self._state in {"finished", "stopped"}:
-            text = f"{self._state} after {self._loop.lines_done} lines"
-        else:
-            line = self._loop.next_line
-            text = f"next: line {line}   {self._loop.experiment.shown(line)}"
-        self.transport = {
-            "live": True,
-            "state": self._state,
-            "text": text,
-            "step_title": "One line",
-            "seeds": not PROBLEMS[self._problem].one_weight,  # where nothing is drawn by lot a new seed changes nothing
-        }
+            return self._loop.error.split(":")[0]
+        if self._state in OVER:
+            return f"{self._state} after {self._loop.lines_done} lines"
+        line = self._loop.next_line
+        return f"next: line {line}   {self._loop.experiment.shown(line)}"
+
+    @property
+    def _buttons(self) -> dict[str, Any]:
+        by_lot = not PROBLEMS[self._problem].one_weight  # where nothing is drawn a new seed changes nothing
+        return {"step_title": "One line", "seeds": by_lot}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,10 +14,10 @@ from weightlab.sizes import check_size
 from weightlab.state_text import from_text, to_text
 from weightlab.training import Training
 from weightlab.validate import choose, number
-from weightlab.widgets.controls import Choice, Question
-from weightlab.widgets.film import Film
-from weightlab.widgets.live import Mail
-from weightlab.widgets.panel import Panel, Row, row, spoken, verdict
+from weightlab.widgets.controls import Question
+from weightlab.widgets.film import BYTES_PER_MESSAGE, Film
+from weightlab.widgets.live_runs import OVER, LivePanel
+from weightlab.widgets.panel import Row
 from weightlab.widgets.take_home import is_panel_text
 from weightlab.widgets.training_settings import (
     DEFAULTS,
@@ -35,13 +34,10 @@ from weightlab.widgets.training_settings import (
     without_effect,
 )
 
-MESSAGES_PER_SECOND = 30
-READINGS_PER_SECOND = 4  # also pictures of the decision regions
 MOST_EARLIER = 2  # runs whose losses stay on the picture
-BYTES_PER_MESSAGE = 900  # of numbers; steps that do not fit are left out of the picture, not out of the record
 
 
-class TrainingPanel(Panel):
+class TrainingPanel(LivePanel):
     """Trains in the panel's worker thread and draws at most 30 times a second; `run()` trains in the calling thread.
 
     controls: names of the controls to show, by default the usual ones; "all" for all of training_settings.DEFAULTS.
@@ -73,19 +69,15 @@ class TrainingPanel(Panel):
         names = [choose("control", name, everything) for name in wanted]
         shown = [control for name, control in everything.items() if name in names]
         self._hidden = {**DEFAULTS, **values}
-        self._steps, self._seed, self._device, self._validate_every = steps, seed, device, validate_every
+        self._steps, self._device, self._validate_every = steps, device, validate_every
         self._datasets: dict[tuple[str, float], Dataset] = {}
         self._training: Training | None = None
         self._earlier: list[tuple[int, TrainingRecord]] = []
         self._given: Given | None = None
-        self._state = "idle"
-        self._next_message = self._next_reading = self._last = self._debt = 0.0
         for menu in ("rule", "model", "schedule", "dataset"):
-            chosen = everything[menu]
-            assert isinstance(chosen, Choice)
-            choose(chosen.label.lower(), self._hidden[menu], [option for option, _ in chosen.options])
+            everything[menu].checked(self._hidden[menu])
         visible = {control.name: self._hidden[control.name] for control in shown}
-        super().__init__(shown, visible, title=title, questions=questions, height=520)
+        super().__init__(shown, visible, seed=seed, title=title, questions=questions, height=520)
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
@@ -129,11 +121,8 @@ class TrainingPanel(Panel):
     def load(self, text: str, own: Sequence[object] = ()) -> Any:
         if is_panel_text(text):
             return super().load(text)
-        experiment = from_text(text, (*own_in_texts(self._own), *own))
-        if not isinstance(experiment, TrainingExperiment):
-            raise ValueError("the text is of a toy landscape; DescentPanel.from_text(text) shows it")
         with self._lock:
-            self._load(experiment)
+            self._load(_training_experiment(text, (*own_in_texts(self._own), *own)))
             return self.record
 
     def _load(self, experiment: TrainingExperiment) -> None:
@@ -152,9 +141,7 @@ class TrainingPanel(Panel):
     @classmethod
     def from_text(cls, text: str, own: Sequence[object] = (), **options: Any) -> TrainingPanel:
         """A panel that shows a text's experiment; `own` and errors as in `load`, `options` as in the constructor."""
-        experiment = from_text(text, own)
-        if not isinstance(experiment, TrainingExperiment):
-            raise ValueError("the text is of a toy landscape; DescentPanel.from_text(text) shows it")
+        experiment = _training_experiment(text, own)
         rule = experiment.optimizer.rule
         things = [thing for thing in own if not isinstance(thing, Landscape) and not same_rule(thing, rule)]
         panel = cls(own=things if isinstance(rule, str) else [*things, experiment.optimizer], **options)
@@ -184,27 +171,24 @@ class TrainingPanel(Panel):
                 notice = {"kind": "info", "text": "This run has ended: Reset begins one with the new setting."}
             self.values = values
             self.notice = notice
-            self.reading = self._rows()
+            self.reading = self._film.rows_read()
             return
         self._begin(experiment, values, seq)
 
     def _begin(self, experiment: TrainingExperiment, values: dict[str, Any], seq: int | None) -> None:
-        interrupted = self._state in {"running", "paused"} and values != self.values
-        notice = (
-            {"kind": "info", "text": "This setting needs new weights: the run starts again."} if interrupted else None
-        )
+        text = "This setting needs new weights: the run starts again."
+        notice = {"kind": "info", "text": text} if self._interrupts(values) else None
         self._show_new(_made(experiment), values, seq, notice)
 
     def _show_new(self, training: Training, values: dict[str, Any], seq: int | None, notice: Row | None) -> None:
         self._take(training, [])
         self._state, self.record = "idle", None
-        self._publish(values, self._film.picture(self._steps), self._rows(), seq, notice)
+        self._publish(values, self._film.picture(self._steps), self._film.rows_read(), seq, notice)
         self._tell()
 
     def _take(self, training: Training, earlier: list[tuple[int, TrainingRecord]]) -> None:
         self._training, self.experiment, self._earlier = training, training.experiment, earlier
         self._film = Film(training, earlier)
-        self._debt = 0.0
         self._run += 1
 
     def _branch(self, step: int, values: dict[str, Any]) -> None:
@@ -226,7 +210,7 @@ class TrainingPanel(Panel):
         self._state, self.record = "paused", branch.record()
         text = f"Back at update {step} with all that led there: change a setting, continue. Dashed: the run until now."
         notice = {"kind": "info", "text": text}
-        self._publish(values, self._film.picture(self._steps), self._rows(), None, notice)
+        self._publish(values, self._film.picture(self._steps), self._film.rows_read(), None, notice)
         self._tell()
 
     def _join(self) -> None:
@@ -234,56 +218,56 @@ class TrainingPanel(Panel):
         assert self._training is not None
         self._take(self._training, [])
         self._film.take()
-        self._publish(self.values, self._film.picture(self._steps), self._rows(), None)
+        self._publish(self.values, self._film.picture(self._steps), self._film.rows_read(), None)
         self._tell()
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         return without_effect(self._everything(values), self._own)
 
-    # ---- commands ------------------------------------------------------------------------------------------------
+    # ---- the run -------------------------------------------------------------------------------------------------
 
-    def _command(self, name: str) -> None:
-        choose("command", name, ("start", "pause", "step", "stop", "reset", "new_seed"))
-        if name in {"reset", "new_seed"}:
-            self._seed += name == "new_seed"
-            self._begin(self._build(self.values), self.values, None)
-            return
-        over = self._state in {"finished", "diverged", "stopped"}
-        if name == "start" and not over:
-            self._state, self._next_message, self._last = "running", 0.0, time.perf_counter()
-        elif name == "pause" and self._state == "running":
-            self._state = "paused"
-            self._send_rows()
-            self._say_newest()
-        elif name == "step" and not over:
-            self._state = "paused"
-            self._one_step()
-            if self._ended():
-                self._finish()
-            else:
-                self._send_rows()
-                self._say_newest()
-        elif name == "stop" and self._state in {"running", "paused"}:
-            self._state = "stopped"
-            self._finish()
-        self._tell()
+    def _restart(self) -> None:
+        self._begin(self._build(self.values), self.values, None)
 
     def run(self, steps: int | None = None) -> Any:
         """Train to the end (or `steps` more) in this thread and return the TrainingRecord; what CI and cells use."""
         with self._lock:
-            assert self._training is not None
-            if self._state in {"finished", "diverged", "stopped"}:
-                self._begin(self._build(self.values), self.values, None)
-            done = 0
-            while self._training.status is None and (steps is None or done < steps):
-                self._one_step()
-                done += 1
+            if self._state in OVER:
+                self._restart()
+            self._run_on(steps)
             self._film.take()  # all of them: nobody watches
-            self._state = self._ended() or "paused"
             self._finish()
             self.show(self._film.picture(self._steps))
             self._tell()
             return self.record
+
+    @property
+    def _pace(self) -> float:
+        return float(self._everything(self.values)["pace"])
+
+    def _one_step(self) -> None:
+        assert self._training is not None
+        self._training.step()
+        if self._training.status is not None:
+            self._state = self._training.status.kind
+
+    def _rest(self) -> None:
+        assert self._training is not None
+        if self._state == "stopped":
+            self._training.stop()
+        if self._state in OVER:
+            self._finish()
+        else:
+            self._show_progress()
+            self._show_reading()
+
+    def _finish(self) -> None:
+        """Keep the record of the steps so far, and say how they went."""
+        assert self._training is not None
+        self._show_progress()
+        self.record = self._training.record()
+        self._show_reading()
+        self._measure_questions()
 
     def accuracy_of(self, experiment: TrainingExperiment) -> float | None:
         """Share right in the end, if the panel's last run is this experiment to its end, no setting changed midway.
@@ -297,71 +281,15 @@ class TrainingPanel(Panel):
         whole = record.status.kind == "finished" and all(step == 0 for step, _, _ in record.changes)
         return float(record.validation_accuracies[-1]) if whole and len(record.validation_accuracies) else None
 
-    def _failed(self, error: Exception, mail: Mail | None) -> None:
-        if mail is None:  # the run itself broke: it cannot go on, and must not say that it does
-            self._state = "stopped"
-            self._tell()
-        super()._failed(error, mail)
-
-    # ---- the worker's slices -------------------------------------------------------------------------------------
-
-    def _advance(self) -> bool:
-        with self._lock:
-            if self._state != "running":
-                return False
-            now = time.perf_counter()
-            pace = float(self.values.get("pace", self._hidden["pace"]))
-            self._debt = min(self._debt + (now - self._last) * pace, max(2.0, pace / 5))
-            self._last = now
-            deadline = now + 1 / MESSAGES_PER_SECOND
-            while self._debt >= 1 and not self._worker.has_mail and time.perf_counter() < deadline:
-                self._debt -= 1
-                if not self._one_step():
-                    break
-            if time.perf_counter() >= self._next_message:
-                self._next_message = time.perf_counter() + 1 / MESSAGES_PER_SECOND
-                self._send_rows()
-            if self._ended():
-                self._finish()
-                self._tell()
-                return False
-            if now >= self._next_reading:
-                self._next_reading = now + 1 / READINGS_PER_SECOND
-                self._say_newest()
-        if self._debt < 1:
-            self._worker.wait_for_mail(min((1 - self._debt) / pace, 1 / MESSAGES_PER_SECOND))
-        return True
-
-    def _one_step(self) -> bool:
-        assert self._training is not None
-        going_on = self._training.step()
-        self._state = self._ended() or self._state
-        return going_on
-
-    def _ended(self) -> str | None:
-        assert self._training is not None
-        status = self._training.status
-        return None if status is None else status.kind
-
-    def _finish(self) -> None:
-        """The run has ended or rests: keep its record and say how it went."""
-        assert self._training is not None
-        if self._state == "stopped":
-            self._training.stop()
-        self._send_rows()
-        self.record = self._training.record()
-        self._say_newest()
-        self._measure_questions()
-
     # ---- what the learner sees -----------------------------------------------------------------------------------
 
-    def _say_newest(self) -> None:
+    def _show_reading(self) -> None:
         """Reading, words and regions as the newest row has them."""
-        self.reading, self.summary = self._rows(), self._film.summary()
+        self.reading, self.summary = self._film.rows_read(), self._film.summary()
         if self._film.has_regions:
             self.replace_raster(self._film.regions())
 
-    def _send_rows(self) -> None:
+    def _show_progress(self) -> None:
         first = self._film.rows
         table, steps = self._film.take(BYTES_PER_MESSAGE)
         if len(steps):
@@ -373,26 +301,18 @@ class TrainingPanel(Panel):
             self.show(self._film.picture(self._steps), follow=self._state == "running")
             self._tell()
 
-    def _tell(self) -> None:
-        assert self._training is not None
-        text = {"idle": "ready", "running": "training", "paused": "paused"}.get(self._state, self._state)
-        branches = {"branch": self._state != "idle", "branches": len(self._earlier)}
-        self.transport = {"live": True, "state": self._state, "text": text} | branches
-
-    def _rows(self) -> list[Row]:
-        assert self._training is not None
-        film, status = self._film, self._training.status
-        norms = film.gradient_norms
-        rows = []
-        if len(norms) > 1:
-            ratio = spoken(norms[0] / norms[-2]) if norms[-2] else "0 : 0"
-            rows.append(row("gradient, first layer : last hidden layer", "", ratio))
-        if film.validated is not None:
-            rows.append(row("validation accuracy", "", f"{film.validated:.1%} after {film.validated_at} updates"))
-        rows.append(verdict(status.message if status is not None else f"{self._training.steps_done} updates so far"))
-        return rows
+    @property
+    def _buttons(self) -> dict[str, Any]:
+        return {"branch": self._state != "idle", "branches": len(self._earlier)}
 
 
 def _made(experiment: TrainingExperiment) -> Training:
     check_size(experiment)
     return Training(experiment, keep_checkpoints=True)
+
+
+def _training_experiment(text: str, own: Sequence[object]) -> TrainingExperiment:
+    experiment = from_text(text, own)
+    if not isinstance(experiment, TrainingExperiment):
+        raise ValueError("the text is of a toy landscape; DescentPanel.from_text(text) shows it")
+    return experiment

@@ -1,4 +1,4 @@
-// Sliders, choices, toggles, questions and the reading: native elements, so that keyboard and screen readers work.
+// Sliders, choices, toggles and the legend: native elements, so that keyboard and screen readers work.
 
 // Each panel has a copy of this module, and all are in one page: a bare count would name two controls alike.
 const OWN = Math.random().toString(36).slice(2, 10);
@@ -119,40 +119,6 @@ function buildControls(specs, onSet, onNear) {
     },
     update: (values) => { for (const [name, item] of items) if (name in values) item.update(values[name]); },
   };
-}
-
-function buildQuestion(question, onPredict) {
-  const asked = newId();
-  const box = make("div", { class: "wl-question" }, make("p", { class: "wl-question-text", id: asked, text: question.text }));
-  if (question.prediction === null) {
-    const id = newId();
-    const input = question.options.length
-      ? make("select", { id, "aria-labelledby": asked }, make("option", { value: "", text: "choose…" }),
-        ...question.options.map((o) => make("option", { value: o, text: o })))
-      : make("input", { id, type: "text", inputmode: "decimal", "aria-labelledby": asked, placeholder: "a number" });
-    const send = () => { if (input.value !== "") onPredict(question.id, input.value); };
-    input.addEventListener("keydown", (event) => { if (event.key === "Enter") send(); });
-    box.append(make("div", { class: "wl-row" }, input, make("button", { type: "button", text: "Predict", onclick: send })));
-    if (question.problem) box.append(make("p", { class: "wl-problem", role: "alert", text: question.problem }));
-  } else {
-    box.append(make("p", { class: "wl-answer", tabindex: -1 }, make("span", { text: `You said ${question.prediction}. ` }),
-      make("strong", { text: question.measured ? `Measured: ${question.measured}. ` : "Not measured yet: run it. " }),
-      make("span", { text: question.verdict || "" })));
-  }
-  return box;
-}
-
-function buildReading(rows) {
-  if (!rows.length) return make("div");
-  const cell = (tag, text) => make(tag, { text, scope: tag === "th" ? "row" : null });
-  const head = (text) => make(text ? "th" : "td", { text, scope: text ? "col" : null }); // an empty cell heads nothing
-  const theory = rows.some((row) => row.theory); // without any, no column for it
-  return make("table", { class: "wl-reading" },
-    rows.every((row) => row.verdict) ? null : make("thead", {}, make("tr", {}, ...(theory ? ["", "theory", "measured"] : ["", "measured"]).map(head))),
-    make("tbody", {}, ...rows.map((row) => make("tr", { class: row.verdict ? "wl-verdict" : "" },
-      ...(row.verdict
-        ? [make("td", { colspan: 3 }, make("span", { text: row.verdict }))]
-        : [cell("th", row.label), ...(theory ? [cell("td", row.theory)] : []), cell("td", row.measured)])))));
 }
 
 function legendSwatch(item, theme, groups) {

@@ -78,7 +78,7 @@ class Fans {
       Object.assign(fan.pictures.get(p) || {}, { told: true, reading: message.readings[i], summary: message.summaries[i] });
     });
     const shown = this.stage.fanShown;
-    if (shown && shown.picture.told && message.type === "fan_words") this.stage.takeTexts();
+    if (shown && shown.picture.told && message.type === "fan_words") showTexts(this.stage);
     this.want(this.wanted);
   }
 

@@ -44,7 +44,7 @@ class StageView {
     Object.assign(this, decodePicture(this.model.get("picture")));
     this.takeScene();
     this.takePicture();
-    this.takeTexts();
+    showTexts(this);
     this.listen();
     this.frame = requestAnimationFrame((now) => this.tick(now));
     this.model.send({ type: "hello" });
@@ -87,7 +87,7 @@ class StageView {
     on("change:summary", () => { this.dirty.moving = true; });
     on("change:unused", () => this.controls.markUnused(this.model.get("unused")));
     on("change:transport", () => showTransport(this));
-    for (const name of ["reading", "questions", "notice"]) on(`change:${name}`, () => this.takeTexts());
+    for (const name of ["reading", "questions", "notice"]) on(`change:${name}`, () => showTexts(this));
     on("msg:custom", (message, buffers) => this.takeMessage(message, buffers));
     this.root.addEventListener("keydown", (event) => handleKey(this, event));
     this.resizer = new ResizeObserver(() => this.redrawAll());
@@ -136,7 +136,7 @@ class StageView {
     this.stats.run = this.picture.run ?? 0;
     this.following = Boolean(this.picture.follow);
     this.answered(this.picture.seq);
-    this.updateLegend();
+    showLegend(this);
   }
 
   // Another run takes the place of the one shown; who stands at its end stays at the end, who is midway keeps the share.
@@ -160,8 +160,8 @@ class StageView {
     this.arrived = this.arrived || { sent: performance.now() };
     this.stats.fans += 1;
     this.swapTable(picture.table);
-    if (picture.picture) { this.picture = picture.picture; this.updateLegend(); }
-    if (first || picture.told) this.takeTexts();
+    if (picture.picture) { this.picture = picture.picture; showLegend(this); }
+    if (first || picture.told) showTexts(this);
     this.root.classList.toggle("wl-old", !picture.told);
   }
 
@@ -169,7 +169,7 @@ class StageView {
     if (!this.fanShown) return;
     this.fanShown = null;
     this.root.classList.remove("wl-old");
-    this.takeTexts();
+    showTexts(this);
   }
 
   takeMessage(message, buffers) {
@@ -217,40 +217,6 @@ class StageView {
     this.controls.update(this.values());
     this.controls.markUnused(this.model.get("unused"));
     keepFocus(this.controlsBox, () => this.controlsBox.replaceChildren(this.controls.node), () => this.root);
-  }
-
-  takeTexts() {
-    const notice = this.model.get("notice");
-    this.notice.hidden = !notice.text;
-    this.notice.textContent = notice.text || "";
-    this.notice.className = `wl-notice wl-${notice.kind || "info"}`;
-    const questions = this.model.get("questions");
-    this.takeQuestions(questions);
-    // What theory says would answer the questions: it waits for the predictions, or for the learner's word.
-    const waiting = !this.skipped && questions.some((q) => q.prediction === null);
-    const skip = make("button", { type: "button", text: "Show it now", "data-action": "reveal", onclick: () => { this.skipped = true; this.takeTexts(); this.send({ type: "reveal" }); } });
-    const told = this.fanShown && this.fanShown.picture.told;
-    const reading = told ? this.fanShown.picture.reading : this.model.get("reading");
-    const shown = waiting && reading.length
-      ? make("p", { class: "wl-waiting" }, make("span", { text: "Theory and measurement appear here after your predictions. " }), skip)
-      : buildReading(reading);
-    keepFocus(this.readingBox, () => this.readingBox.replaceChildren(shown), () => this.readingBox);
-    this.root.classList.toggle("wl-no-side", !questions.length && !reading.length);
-  }
-
-  // A question that has not changed keeps its box, and with it what is being typed there.
-  takeQuestions(questions) {
-    if (!this.questionsBox.firstChild) this.questionsBox.append(make("h4", { text: "Predict first" }));
-    this.questionsBox.hidden = !questions.length;
-    questions.forEach((question, i) => {
-      const text = JSON.stringify(question);
-      const old = this.questionsBox.children[i + 1];
-      if (old && old.question === text) return;
-      const box = buildQuestion(question, (id, value) => this.send({ type: "predict", id, value }));
-      box.question = text;
-      if (!old) this.questionsBox.append(box);
-      else keepFocus(old, () => old.replaceWith(box), () => box.querySelector(".wl-answer, input, select"));
-    });
   }
 
   // ---- what the learner does ------------------------------------------------------------------------------------
@@ -343,90 +309,13 @@ class StageView {
       this.limitsAt = now;
       this.dirty.still = true;
     }
-    if (this.dirty.still) this.drawStill();
-    if (this.dirty.moving) this.drawMoving(now);
+    if (this.dirty.still) drawStill(this);
+    if (this.dirty.moving) drawMoving(this);
     speak(this, now);
     watchKernel(this, now);
   }
 
   redrawAll() { Object.assign(this.dirty, { still: true, moving: true, all: true }); }
-
-  boardSize() { return [Math.max(50, this.board.clientWidth), Math.max(50, this.board.clientHeight)]; }
-
-  fit(canvas) {
-    const ratio = window.devicePixelRatio || 1;
-    const [width, height] = this.boardSize();
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const ctx = canvas.getContext("2d");
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ctx.clearRect(0, 0, width, height);
-    return { ctx, width, height };
-  }
-
-  drawStill() {
-    if (!this.board.clientWidth) return; // hidden page: drawn when it shows
-    this.dirty.still = false;
-    this.dirty.moving = true;
-    arrangeViews(this);
-    const [width, height] = this.boardSize();
-    const views = (this.fanShown && this.fanShown.picture.views) || this.scene.views;
-    const bowl = (view) => (view.bowl && this.fanShown && this.fanShown.picture.bowl) || view.bowl;
-    this.plots = views.map((view, i) => layoutView(view, cellBox(this, view, i, width, height), this.picture, this.table));
-    // Another run over the same axes leaves what stands still as it is: drawing it is the dearest part of a picture.
-    const stands = JSON.stringify([width, height, this.plots.map((plot) => [plot.view.name, plot.view.title, plot.view.x,
-      plot.view.y, plot.x.limits, plot.y.limits, bowl(plot.view), plot.references])]);
-    if (stands === this.stands && !this.dirty.all) return;
-    this.stands = stands;
-    this.dirty.all = false;
-    this.theme = readTheme(this.root);
-    const { ctx } = this.fit(this.still);
-    for (const plot of this.plots) drawAxes(ctx, plot, this.theme, this.images.get(plot.view.name), bowl(plot.view));
-    const dark = this.theme.dark;
-    if (dark !== this.legendDark) { this.legendDark = dark; this.updateLegend(); }
-  }
-
-  updateLegend() {
-    if (!this.theme) return;
-    const items = buildLegend(this.picture, this.theme);
-    this.legend.replaceChildren(...items);
-  }
-
-  drawMoving(now) {
-    if (!this.plots) return;
-    this.dirty.moving = false;
-    const { ctx } = this.fit(this.moving);
-    for (const plot of this.plots) {
-      drawSeries(ctx, plot, this.table, this.place, this.theme, this.picture.groups, this.paintedRaster(plot.view.name));
-      if (plot.view.pad) drawPad(this, ctx, plot);
-    }
-    this.stats.frames += 1;
-    if (this.fresh) { this.fresh = false; this.stats.pictures += 1; }
-    if (this.arrived) {
-      this.stats.latencies.push(performance.now() - this.arrived.sent);
-      this.arrived = null;
-    }
-    if (this.scrub) {
-      this.replay.hidden = this.table.rows < 2 && !this.model.get("transport").live;
-      this.scrub.max = Math.max(1, this.table.rows - 1);
-      if (document.activeElement !== this.scrub || this.playing || this.following) this.scrub.value = this.place;
-      const step = Math.round(this.table.step(this.place));
-      this.stepText.textContent = `step ${step}`;
-      this.scrub.setAttribute("aria-valuetext", `step ${step}`);
-      this.playButton.textContent = this.playing ? "❚❚" : "▶";
-    }
-    describe(this);
-  }
-
-  paintedRaster(name) {
-    const raster = this.rasters.get(name);
-    if (!raster) return null;
-    if (raster.dark !== this.theme.dark) Object.assign(raster, { painted: paintRaster(raster, this.theme), dark: this.theme.dark });
-    return raster.painted;
-  }
-
 }
 
 export default {

@@ -50,6 +50,18 @@ function showTransport(stage) {
   stage.dirty.moving = true;
 }
 
+// Where the playback stands.
+function showPlace(stage) {
+  if (!stage.scrub) return;
+  stage.replay.hidden = stage.table.rows < 2 && !stage.model.get("transport").live;
+  stage.scrub.max = Math.max(1, stage.table.rows - 1);
+  if (document.activeElement !== stage.scrub || stage.playing || stage.following) stage.scrub.value = stage.place;
+  const step = Math.round(stage.table.step(stage.place));
+  stage.stepText.textContent = `step ${step}`;
+  stage.scrub.setAttribute("aria-valuetext", `step ${step}`);
+  stage.playButton.textContent = stage.playing ? "❚❚" : "▶";
+}
+
 // Escape: from a control to the panel, from the panel to the notebook's cell around it.
 function leave(stage, from) {
   const cell = stage.root.closest(".jp-Cell");
