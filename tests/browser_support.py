@@ -26,6 +26,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -79,9 +80,12 @@ class LabServer:
     """JupyterLab on 127.0.0.1 over a temporary copy of `labs`; use as a context manager.
 
     `folder` is the copy: write further notebooks into it. `log` is the server's output, read it when a test fails.
+    `windowing`: JupyterLab's setting of what it does with cells out of sight; empty for its default.
     """
 
-    def __init__(self, labs: Path = LABS, *, start_seconds: float = 60.0) -> None:
+    program: tuple[str, ...] = (sys.executable, "-m", "jupyter", "lab", f"--config={SERVER_CONFIG}")
+
+    def __init__(self, labs: Path = LABS, *, start_seconds: float = 60.0, windowing: str = "") -> None:
         self.home = Path(tempfile.mkdtemp(prefix="weightlab-browser-"))
         self.folder = self.home / "labs"
         if labs.is_dir():
@@ -91,6 +95,9 @@ class LabServer:
         self.port = free_port()
         self.token = secrets.token_hex(16)
         self.start_seconds = start_seconds
+        # Before 4.5 cells out of sight leave the page, and with them what a test would look at.
+        older = tuple(map(int, version("jupyterlab").split(".")[:2])) < (4, 5)
+        self.windowing = windowing or ("none" if older else "")
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -102,10 +109,10 @@ class LabServer:
 
     def __enter__(self) -> LabServer:
         self._write_settings()
-        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
+        command = [*self.program, "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
         command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}", "--allow-root"]
         command += [f"--ServerApp.root_dir={self.folder}", "--LabApp.expose_app_in_browser=True"]
-        command += [f"--config={SERVER_CONFIG}", "--LabApp.collaborative=False", "--LabApp.news_url=None"]
+        command += ["--LabApp.collaborative=False", "--LabApp.news_url=None"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env=self._environment(), cwd=self.folder
@@ -152,6 +159,8 @@ class LabServer:
         extensions = self.home / "settings" / "@jupyterlab"
         quiet = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
         plugins = {"apputils-extension/notification": quiet, "docmanager-extension/plugin": {"autosave": False}}
+        if self.windowing:
+            plugins["notebook-extension/tracker"] = {"windowingMode": self.windowing}
         for name, settings in plugins.items():
             path = extensions / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -335,14 +344,14 @@ class LabBrowser:
 
 
 @contextlib.contextmanager
-def lab_browser(labs: Path = LABS) -> Iterator[LabBrowser]:
-    """Server and browser together; raises RuntimeError with the remedy where there is no Chromium."""
+def lab_browser(labs: Path | LabServer = LABS) -> Iterator[LabBrowser]:
+    """Server, over `labs` or as given, and browser; raises RuntimeError with the remedy where there is no Chromium."""
     from playwright.sync_api import sync_playwright
 
     program = find_chromium()
     if program is None:
         raise RuntimeError(HOW_TO_GET_CHROMIUM)
-    with LabServer(labs) as server, sync_playwright() as playwright:
+    with labs if isinstance(labs, LabServer) else LabServer(labs) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_ARGUMENTS), timeout=60_000)
         try:
             yield LabBrowser(server, browser)

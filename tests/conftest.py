@@ -7,19 +7,25 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dead_kernels
 import no_network
 import pytest
+import reliability
 from browser_support import HOW_TO_GET_CHROMIUM, LabBrowser, find_chromium, lab_browser
 from hypothesis import Phase, settings
 from offline_pages import OfflineBrowser, offline_browser
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    help = "in the browser, run all cells of every lab, not only those that its panels need"
-    parser.addoption("--whole-labs", action="store_true", help=help)
-    parser.addoption("--long", action="store_true", help="run the tests marked long as well; alone: --long -m long")
+    def option(name: str, help: str, **more: Any) -> None:
+        parser.addoption(name, help=help, **({"action": "store_true"} | more))
+
+    option("--whole-labs", "in the browser, run all cells of every lab, not only those that its panels need")
+    option("--long", "run the tests marked long as well; alone: --long -m long")
+    option("--promises", "write what the tests measured into README's table of promises")
+    option("--screenshots", "keep pictures of every lab's panels there", action="store", type=Path, metavar="FOLDER")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,8 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("mutation", parent=same, phases=[Phase.explicit, Phase.generate])
     if os.environ.get("CI"):
         settings.load_profile("ci")
-    # One thread: two workers share the cores, and sums over several threads round differently.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    # One thread, unless asked for more: two workers share the cores, and sums over several threads round differently.
+    os.environ["OMP_NUM_THREADS"] = os.environ.get("WEIGHTLAB_THREADS", "1")
     # The kernels of the notebook tests must not read the user's own IPython and Jupyter settings.
     home = Path(tempfile.gettempdir()) / f"weightlab-tests-{os.getpid()}"
     for variable, folder in {"IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config"}.items():
@@ -39,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[variable] = str(home / folder)
     no_network.install(home / "ipython")
     dead_kernels.install()
+    reliability.join(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import nbformat
 
+from weightlab.exercise_cells import STUB, read_exercises
+
 ROOT = Path(__file__).resolve().parent.parent
 START_PAGE = "00_start_here.ipynb"  # five minutes long: no minimum of predictions and exercises
 MAX_BYTES = 200_000
@@ -65,7 +67,7 @@ class Exercise:
 
     def answered(self, answer: str) -> str:
         """The cell's source with `answer` (statements that set the name `answer`) in place of the stub."""
-        return re.sub(r"^answer = \.\.\.$", lambda _: answer, self.source, count=1, flags=re.MULTILINE)
+        return re.sub(rf"^{re.escape(STUB)}$", lambda _: answer, self.source, count=1, flags=re.MULTILINE)
 
 
 def read_lab(path: Path) -> Lab:
@@ -74,29 +76,16 @@ def read_lab(path: Path) -> Lab:
 
 def exercises(lab: Lab) -> list[Exercise]:
     """The exercises of a lab in order; raises ValueError that names the cell where one does not keep the form."""
-    following = [*lab.book.cells[1:], None]
-    pairs = zip(lab.book.cells, following, strict=True)
-    return [_exercise(cell, below) for cell, below in pairs if "exercise" in cell.metadata.get("tags", [])]
-
-
-def _exercise(cell: Any, following: Any) -> Exercise:
-    about = cell.metadata.get("weightlab", {})
-    name = about.get("id", "")
-    where = f"exercise {name or cell.source.splitlines()[0]!r}"
-    if not name:
-        raise ValueError(f'{where}: its metadata lack "weightlab": {{"id": …, "wrong_answers": […]}}')
-    wrong = tuple(about.get("wrong_answers", ()))
-    if len(wrong) < 2:
-        raise ValueError(f"{where}: give at least two typical wrong answers in its metadata, got {len(wrong)}")
-    if not re.search(r"^answer = \.\.\.$", cell.source, flags=re.MULTILINE):
-        raise ValueError(f"{where}: the stub must be a line of its own, `answer = ...`")
-    folded = following.source if following is not None and following.cell_type == "markdown" else ""
-    if not re.search(r"<details>\s*<summary>\s*Solution", folded):
-        raise ValueError(f"{where}: the cell below must hold <details><summary>Solution</summary> … </details>")
-    block = re.search(r"```python\n(.*?)```", folded, flags=re.DOTALL)
-    if block is None or not re.search(r"\banswer\b", block.group(1)):
-        raise ValueError(f"{where}: its solution needs a ```python block that sets `answer`")
-    return Exercise(name, cell.source, block.group(1), wrong)
+    found = []
+    for one in read_exercises(lab.book):
+        cell, where = lab.book.cells[one.cell], f"exercise {one.name!r}"
+        wrong = tuple(cell.metadata["weightlab"].get("wrong_answers", ()))
+        if len(wrong) < 2:
+            raise ValueError(f"{where}: give at least two typical wrong answers in its metadata, got {len(wrong)}")
+        if not re.search(r"\banswer\b", one.solution):
+            raise ValueError(f"{where}: its solution needs a ```python block that sets `answer`")
+        found.append(Exercise(one.name, cell.source, one.solution, wrong))
+    return found
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 import symtable
@@ -25,16 +26,34 @@ def _shows_panel(output: Any) -> bool:
 
 def names(source: str) -> tuple[set[str], set[str]]:
     """(bound, used): what a cell binds at its top level, and what it takes from other cells, in functions too."""
-    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
+    symbols = table_of(source).get_symbols()
     bound = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
     used = {symbol.get_name() for symbol in symbols if symbol.is_referenced()} | used_in_functions(source)
     return bound, used - bound - set(dir(builtins))
 
 
+class _Generators(ast.NodeTransformer):
+    """Every comprehension as a generator: from Python 3.12 on only those have a scope of their own in the table."""
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp) -> ast.AST:
+        return ast.GeneratorExp(self.visit(node.elt), [self.visit(each) for each in node.generators])
+
+    visit_SetComp = visit_ListComp
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
+        pair = ast.Tuple([self.visit(node.key), self.visit(node.value)], ast.Load())
+        return ast.GeneratorExp(pair, [self.visit(each) for each in node.generators])
+
+
+def table_of(source: str) -> symtable.SymbolTable:
+    tree = ast.fix_missing_locations(_Generators().visit(ast.parse(source)))
+    return symtable.symtable(ast.unparse(tree), "cell", "exec")
+
+
 def used_in_functions(source: str) -> set[str]:
     """The cell's and other cells' names that its functions look up, not now but when they are called."""
     found: set[str] = set()
-    tables = symtable.symtable(source, "cell", "exec").get_children()
+    tables = table_of(source).get_children()
     while tables:
         table = tables.pop()
         tables += table.get_children()

@@ -86,7 +86,7 @@ def ends_of(programs: Mapping[str, str], folder: Path) -> dict[str, Tensor]:
     command = [sys.executable, "-W", "error", "-c", RUNNER, str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert run.returncode == 0, run.stderr
-    ends: dict[str, Tensor] = torch.load(folder / "ends.pt")
+    ends: dict[str, Tensor] = torch.load(folder / "ends.pt", weights_only=True)
     return ends
 
 

@@ -12,6 +12,7 @@ from axe_support import grave_findings
 from browser_support import LabBrowser, NotebookPage
 from offline_pages import OfflineBrowser
 from reach_support import FOCUSED, LOSSES, REACHABLE, ask, focus, panel, press, wait
+from reliability import Record
 
 from weightlab import widgets
 from weightlab.widgets.descent_panel import DescentPanel
@@ -71,12 +72,15 @@ def test_the_notebook_has_every_panel_there_is() -> None:
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_axe_finds_nothing_grave_on_any_panel(opened: NotebookPage, theme: str) -> None:
+def test_axe_finds_nothing_grave_on_any_panel(
+    opened: NotebookPage, theme: str, record_property: Record
+) -> None:
     opened.theme(theme)
     opened.page.evaluate("() => document.querySelectorAll('.wl-home').forEach(box => { box.open = true; })")
     for index in range(len(CELLS)):
         wait(opened, index, "stage.home.text.value && !stage.sentAt.size")
     assert grave_findings(opened.page, ".weightlab") == []
+    record_property("panels", len(CELLS))
     opened.page.evaluate("() => document.querySelectorAll('.wl-home').forEach(box => { box.open = false; })")
 
 
@@ -108,7 +112,9 @@ def test_the_picture_says_what_is_to_be_seen(opened: NotebookPage) -> None:
         assert all(title in label for title in titles) and label.endswith(summary)
 
 
-def test_tab_goes_through_every_control_of_every_panel_and_out_again(opened: NotebookPage) -> None:
+def test_tab_goes_through_every_control_of_every_panel_and_out_again(
+    opened: NotebookPage, record_property: Record
+) -> None:
     for index, name in enumerate(CELLS):
         reachable = opened.page.evaluate(REACHABLE, index)
         panel(opened, index).focus()
@@ -119,6 +125,7 @@ def test_tab_goes_through_every_control_of_every_panel_and_out_again(opened: Not
             assert len(seen) <= reachable, f"{name}: Tab does not leave, last at {now['name']}"
             press(opened, "Tab")
         assert len(seen) == reachable, f"{name}: Tab stops at {[stop['name'] for stop in seen]}"
+        record_property("stops", reachable)
         assert [stop["name"] for stop in seen if not stop["ring"]] == [], f"{name}: no ring around the focus"
         assert [stop["name"] for stop in seen if not stop["uncovered"]] == [], f"{name}: under the picture"
         panel(opened, index).locator(":is(button, input, select):not(:disabled):visible").first.focus()

@@ -6,6 +6,7 @@ A lab joins by standing in labs/. tests/panel_driver.js moves what a hand would 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import nbformat
 import pytest
 from browser_support import LABS, LabBrowser, NotebookPage
 from lab_slices import keep_what_panels_need, panel_cells
+from reliability import Record
 
 pytestmark = pytest.mark.long
 
@@ -70,13 +72,31 @@ def opened(request: pytest.FixtureRequest, lab: LabBrowser, pages: list[Notebook
     return LabPage(page, panel_cells(nbformat.read(path, as_version=4)))
 
 
-def test_every_panel_shows_its_picture_and_nothing_fails(opened: LabPage) -> None:
+def test_every_panel_shows_its_picture_and_nothing_fails(
+    opened: LabPage, request: pytest.FixtureRequest, record_property: Record
+) -> None:
     assert opened.notebook.cell_errors() + opened.notebook.errors == []
     assert opened.drive("shown") == opened.panels and opened.panels
     for cell in opened.panels:
+        begun = time.perf_counter()
         views = opened.drive("showPanel", cell, SECONDS_TO_SHOW)
+        record_property("seconds", time.perf_counter() - begun)
+        record_property("panels", 1)
         assert views and not [view for view in views if view["empty"]]
+    if folder := request.config.getoption("--screenshots", default=None):
+        keep_pictures(opened, folder)
     assert opened.faults() == []
+
+
+def keep_pictures(opened: LabPage, folder: Path) -> None:
+    """A picture of every panel in both themes, for people to look at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for theme in ("dark", "light"):
+        opened.notebook.theme(theme)
+        for cell in opened.panels:
+            opened.drive("showPanel", cell, SECONDS_TO_SHOW)
+            panel = opened.notebook.page.locator(".jp-Cell").nth(cell).locator(".weightlab")
+            panel.screenshot(path=folder / f"{Path(opened.notebook.name).stem}_cell_{cell:02d}_{theme}.png")
 
 
 def test_every_prediction_is_taken_and_the_reading_then_shows(opened: LabPage) -> None:
@@ -203,10 +223,12 @@ class Hand:
         self.put(self.opened_with)
 
 
-def test_every_control_has_an_effect_or_is_marked_unused(opened: LabPage) -> None:
+def test_every_control_has_an_effect_or_is_marked_unused(opened: LabPage, record_property: Record) -> None:
     for cell in opened.panels:
         opened.drive("showPanel", cell, SECONDS_TO_SHOW)
-        Hand(opened, cell).check_all()
+        hand = Hand(opened, cell)
+        hand.check_all()
+        record_property("controls", len(hand.controls))
     assert opened.faults() == []
 
 

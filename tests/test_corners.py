@@ -19,6 +19,7 @@ from corner_support import PANELS, Page
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from reliability import Record
 
 from weightlab.models import model
 from weightlab.sizes import size_of
@@ -50,6 +51,7 @@ class Learner(RuleBasedStateMachine):
     """Whatever a learner can do on a page, in any order."""
 
     panel_name = ""
+    record: Record
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,6 +140,7 @@ class Learner(RuleBasedStateMachine):
             answer = self.page.say(SECONDS, type="set", values=self.page.home)
             assert answer.refusal is None, answer.refusal
             self.page.check({"type": "home"})
+            self.record("messages", self.page.said)
         finally:
             self.panel.close()
 
@@ -222,8 +225,8 @@ def test_the_size_of_a_network_is_known_without_making_it() -> None:
 
 @pytest.mark.timeout(0 if LONG else 300)
 @pytest.mark.parametrize("name", PANELS)
-def test_whatever_is_set_a_panel_shows_it_or_says_what_it_would_take(name: str) -> None:
-    machine = type("LearnerOnOne", (Learner,), {"panel_name": name})
+def test_whatever_is_set_a_panel_shows_it_or_says_what_it_would_take(name: str, record_property: Record) -> None:
+    machine = type("LearnerOnOne", (Learner,), {"panel_name": name, "record": record_property})
     quick = settings(max_examples=2, stateful_step_count=20, derandomize=True, database=None, phases=[Phase.generate])
     many = settings(max_examples=max(1, LONG), stateful_step_count=30, print_blob=True)
     chosen = settings(many if LONG else quick, deadline=None, suppress_health_check=list(HealthCheck))

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser_support import ROOT
+from reliability import Record
 
 pytestmark = pytest.mark.long
 
@@ -19,7 +20,9 @@ SECONDS = 60
 OPTIONS = ("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "conftest", "-p", "no:cacheprovider")
 
 
-def test_a_kernel_killed_under_a_notebook_ends_the_run_within_a_minute_and_is_named(tmp_path: Path) -> None:
+def test_a_kernel_killed_under_a_notebook_ends_the_run_within_a_minute_and_is_named(
+    tmp_path: Path, record_property: Record
+) -> None:
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, tmp_path / "killed.ipynb")
@@ -30,6 +33,7 @@ def test_a_kernel_killed_under_a_notebook_ends_the_run_within_a_minute_and_is_na
     took = time.monotonic() - begun
     assert took < SECONDS, f"{took:.0f} s\n{run.stdout}"
     assert run.returncode == 1
+    record_property("seconds", took)
     assert "3 failed, 1 passed" in run.stdout, run.stdout
     assert "the kernel died while this cell ran: exit status -9 (killed from outside" in run.stdout
     assert run.stdout.count("Kernel dead on test start") >= 2

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from browser_support import LabBrowser, NotebookPage
 from drill_support import BURST, HIDE, STOP_AT_MESSAGE, Shown, open_cells
+from reliability import Record
 
 from weightlab.widgets.descent_panel import DescentPanel
 from weightlab.widgets.training_panel import TrainingPanel
@@ -68,7 +69,9 @@ def test_a_closed_panel_is_freed(nothing_is_left_behind: None) -> None:
     assert [found() for found in left] == [None, None]
 
 
-def test_a_cell_run_again_while_it_trains_leaves_one_run_and_nothing_else(opened: NotebookPage) -> None:
+def test_a_cell_run_again_while_it_trains_leaves_one_run_and_nothing_else(
+    opened: NotebookPage, record_property: Record
+) -> None:
     shown = Shown(opened, FIRST)
     gauges, models = [], []
     for time_run in range(1, AGAIN + 1):
@@ -84,6 +87,7 @@ def test_a_cell_run_again_while_it_trains_leaves_one_run_and_nothing_else(opened
     assert len(set(models)) == 1, models
     memory = [found["memory"] for found in gauges]
     assert max(memory) - memory[0] < MOST_MB_MORE, memory
+    record_property("megabytes", max(memory) - memory[0])
     shown.press("stop")
     shown.wait_for_state("stopped")
     assert opened.cell_errors() + opened.errors == []
@@ -172,13 +176,14 @@ def check_burst(opened: NotebookPage, found: dict[str, Any], owner: str) -> None
         assert opened.ask_kernel(f"{owner}.values[{name!r}]") == seen["home"]
 
 
-def test_a_thousand_events_on_every_slider_end_on_the_last_value(opened: NotebookPage, training: Shown) -> None:
-    found = Shown(opened, DESCENT).look(BURST)
-    assert len(found) >= 5
-    check_burst(opened, found, "descent")
-    found = training.look(BURST)
-    assert len(found) >= 5
-    check_burst(opened, found, "first")
+def test_a_thousand_events_on_every_slider_end_on_the_last_value(
+    opened: NotebookPage, training: Shown, record_property: Record
+) -> None:
+    for shown, owner in ((Shown(opened, DESCENT), "descent"), (training, "first")):
+        found = shown.look(BURST)
+        assert len(found) >= 5
+        check_burst(opened, found, owner)
+        record_property("sliders", len(found))
 
 
 def test_a_thousand_events_while_it_trains_change_the_run_that_goes_on(opened: NotebookPage, training: Shown) -> None:
@@ -269,7 +274,9 @@ def test_a_live_panel_obeys_without_comm_subshells_and_waits_for_a_busy_cell(lab
 GONE = "!stage.silence.hidden && stage.silence.textContent.startsWith('Disconnected: the kernel was restarted')"
 
 
-def test_a_restarted_kernel_is_named_on_every_panel_untouched(opened: NotebookPage, training: Shown) -> None:
+def test_a_restarted_kernel_is_named_on_every_panel_untouched(
+    opened: NotebookPage, training: Shown, record_property: Record
+) -> None:
     training.press("start")
     training.wait_for_rows()
     begun = time.perf_counter()
@@ -278,6 +285,7 @@ def test_a_restarted_kernel_is_named_on_every_panel_untouched(opened: NotebookPa
         Shown(opened, index).wait(GONE, 5)
     took = time.perf_counter() - begun
     assert took < 5, took
+    record_property("restarted", took)
     assert "run this panel's cell again" in training.says()
     training.wait("root.querySelector('.wl-state').textContent === 'disconnected'", 5)
     opened.wait_until_idle()
@@ -288,10 +296,12 @@ def test_a_restarted_kernel_is_named_on_every_panel_untouched(opened: NotebookPa
     assert training.says() == "" and Shown(opened, DESCENT).says() != ""
 
 
-def test_a_killed_kernel_is_named_untouched_and_so_is_one_that_was_shut_down(opened: NotebookPage) -> None:
+def test_a_killed_kernel_is_named_untouched_and_so_is_one_that_was_shut_down(
+    opened: NotebookPage, record_property: Record
+) -> None:
     shown = Shown(opened, FIRST)
     os.kill(opened.ask_kernel("os.getpid()"), signal.SIGKILL)
-    shown.wait(GONE, 10)  # the server itself looks every 3 s
+    record_property("killed", shown.wait(GONE, 10))  # the server itself looks every 3 s
     opened.page.get_by_role("button", name="Ok").click()  # JupyterLab's own words about a kernel that died
     opened.wait_until_idle()
     opened.run_cell(0)
@@ -300,6 +310,7 @@ def test_a_killed_kernel_is_named_untouched_and_so_is_one_that_was_shut_down(ope
     shown.wait_for_rows()
     process = opened.ask_kernel("os.getpid()")
     opened.settle("panel.sessionContext.shutdown().then(() => true)")
-    shown.wait("!stage.silence.hidden && stage.silence.textContent.includes('kernel has ended')", 5)
+    ended = "!stage.silence.hidden && stage.silence.textContent.includes('kernel has ended')"
+    record_property("ended", shown.wait(ended, 5))
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)

@@ -132,14 +132,6 @@ class TestEveryLabsCopy:
                 assert ours is None or (ROOT / ours[1]).exists()
 
 
-@pytest.mark.parametrize("path", LABS, ids=lambda path: path.stem)
-def test_exercises_are_read_as_the_rules_for_labs_read_them(path: Path) -> None:
-    read = read_exercises(nbformat.read(path, as_version=4))
-    assert [(one.name, one.solution) for one in read] == [
-        (e.name, e.solution.strip()) for e in exercises(read_lab(path))
-    ]
-
-
 @pytest.mark.parametrize("path", QUICK, ids=lambda path: path.stem)
 def test_solutions_pass_the_copys_checks_and_stubs_and_wrong_answers_do_not(path: Path) -> None:
     lab, made = read_lab(path), lab_and_copy(path)[1]

@@ -256,11 +256,12 @@ def test_scores_at_the_natural_ratio_are_scikit_learns(
     result = scores.score(logits, labels, ratio, threshold)
     said = (torch.sigmoid(logits) >= threshold).long()
     assert result.accuracy.item() == pytest.approx((said == labels).double().mean().item())
-    assert result.balanced_accuracy.item() == pytest.approx(balanced_accuracy_score(labels, said))
-    assert result.precision.item() == pytest.approx(precision_score(labels, said))
+    both = labels.numpy(), said.numpy()  # scikit-learn 1.6 does not take tensors
+    assert result.balanced_accuracy.item() == pytest.approx(balanced_accuracy_score(*both))
+    assert result.precision.item() == pytest.approx(precision_score(*both))
     counted = scores.confusion(result.recall.item(), result.false_alarm_rate.item(), ratio, cases=len(labels))
-    np.testing.assert_allclose(counted.matrix, confusion_matrix(labels, said), atol=1e-9)
-    wrong = confusion_matrix(labels, said)
+    wrong = confusion_matrix(*both)
+    np.testing.assert_allclose(counted.matrix, wrong, atol=1e-9)
     assert result.cost(7.0, 2.0, cases=len(labels)).item() == pytest.approx(7 * wrong[1, 0] + 2 * wrong[0, 1])
 
 

@@ -133,7 +133,7 @@ BREAKS: dict[str, Callable[[Lab], object]] = {
     "ids must differ": lambda lab: lab.tagged("exercise")[0].metadata["weightlab"].update(id="limit_1"),
     "its metadata lack": lambda lab: lab.tagged("exercise")[0].metadata.pop("weightlab"),
     "two typical wrong": lambda lab: lab.tagged("exercise")[0].metadata["weightlab"].update(wrong_answers=["1"]),
-    "line of its own": change_source(3, "check_number(..., limit, 0.01)"),
+    "needs one line": change_source(3, "check_number(..., limit, 0.01)"),
     "cell below must hold": lambda lab: lab.book.cells.pop(),
     "block that sets": lambda lab: lab.book.cells[-1].update(source=SOLUTION.replace("answer = 2.0", "2.0")),
 }

@@ -26,6 +26,7 @@ def book(*sources: str) -> nbformat.NotebookNode:
 
 def test_names_tells_what_a_cell_binds_and_what_it_takes_from_others() -> None:
     assert names("a = [b + c for c in range(d)]\nfor e in a: print(e)") == ({"a", "e"}, {"b", "d"})
+    assert names("a = {c: {e for e in b} for c in d}") == ({"a"}, {"b", "d"})
     assert names("def f(x):\n    return lambda y: x + y + z") == ({"f"}, {"z"})
     assert names("from a import b as c\nimport d.e\nclass F(G): pass") == ({"c", "d", "F"}, {"G"})
 

@@ -1,23 +1,69 @@
 """No lab needs a network: the kernels of the notebook tests run without one, and that block is real.
 
 tests/no_network.py blocks; tests/conftest.py installs it, so that `pytest` runs every lab, outputs compared, without a
-network. (`pytest labs/…` alone reads no conftest and runs without the block.) Here are the tests of the block itself.
+network. (`pytest labs/…` alone reads no conftest and runs without the block.) Here are the tests of the block itself,
+and of the package outside the labs: every module imported, every panel used.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from browser_support import LABS, ROOT
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, start_new_kernel
 from no_network import own_machine, refuse_network
+from reliability import Record
 
 AWAY = ("192.0.2.1", "2001:db8::1", "127.example.org", b"example.org")  # addresses that are nobody's, RFC 5737 and 3849
+
+SPEAKS = {"socket", "ssl", "http", "ftplib", "smtplib", "requests", "urllib3", "httpx", "aiohttp", "xmlrpc"}
+USE_ALL = """
+import importlib, sys
+sys.path.insert(0, {tests!r})
+import no_network
+asked = []
+def note(event, arguments):
+    if event in (*no_network.ADDRESS_AT, *no_network.NAME_AT):
+        asked.append(event)
+sys.addaudithook(note)
+for name in {modules!r}:
+    importlib.import_module(name)
+from weightlab import datasets, environment, imbalance
+from weightlab.widgets.panel import Panel
+from weightlab.widgets.replay import replay_html
+SMALL = {{
+    "training": {{"depth": 1, "width": 2, "steps": 3}}, "epochs": {{"epochs": 2}}, "surface": {{"steps": 20}},
+    "sharpness": {{"steps": 3}}, "ensemble": {{"steps": 3}}, "imbalance": {{"steps": 3}},
+}}
+def panels(kind):
+    below = kind.__subclasses__()
+    files.add(kind.__module__.split(".")[-1] + ".py")
+    return [panel for sub in below for panel in panels(sub)] if below else [kind]
+names, files = [], set()
+for kind in panels(Panel):
+    name = kind.__name__.removesuffix("Panel").lower()
+    panel = kind(**SMALL.get(name, {{}}))
+    if panel.transport["live"]:
+        panel.run(*[3][: name == "stepper"])
+    assert panel.program and panel.text and panel.still().png and replay_html(panel, sliders=())
+    panel.close()
+    names.append(kind.__name__)
+for name in datasets.DATASETS:
+    datasets.dataset(name)
+for name in imbalance.TASKS:
+    imbalance.imbalanced(name)
+environment.read_environment()
+print(len(names), sorted(files), asked, sep=';')
+"""
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +135,40 @@ def test_the_block_leaves_no_name_in_the_learners_way(kernel: Any) -> None:
 def test_the_notebook_tests_start_their_kernels_with_the_block() -> None:
     startup = Path(os.environ["IPYTHONDIR"]) / "profile_default" / "startup" / "00-no-network.py"
     assert "no_network.py" in startup.read_text(encoding="utf-8")
+
+
+def modules() -> list[str]:
+    parts = (path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / "weightlab").rglob("*.py"))
+    return sorted({".".join(part[:-1] if part[-1] == "__init__" else part) for part in parts})
+
+
+@pytest.mark.long
+def test_every_module_and_every_panel_does_without_a_network(record_property: Record) -> None:
+    code = USE_ALL.format(tests=str(ROOT / "tests"), modules=modules())
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr[-3000:]
+    panels, files, asked = run.stdout.splitlines()[-1].split(";")
+    there = {path.name for path in (ROOT / "weightlab" / "widgets").glob("*_panel.py")}
+    assert asked == "[]" and there <= set(ast.literal_eval(files))
+    record_property("panels", int(panels))
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """(file, source) of every module of the package and every code cell of the labs."""
+    for path in (ROOT / "weightlab").rglob("*.py"):
+        yield path.name, path.read_text(encoding="utf-8")
+    for path in LABS.glob("*.ipynb"):
+        book = nbformat.read(path, as_version=4)
+        yield from ((path.name, cell.source) for cell in book.cells if cell.cell_type == "code")
+
+
+def test_nothing_that_speaks_to_a_network_is_imported() -> None:
+    found = []
+    for name, source in sources():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+                speaks = {one.split(".")[0] for one in names} & SPEAKS or "urllib.request" in names
+                if speaks or any(one.startswith("fetch_") for one in names):  # scikit-learn's downloads
+                    found.append((name, names))
+    assert found == []

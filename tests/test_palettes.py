@@ -19,6 +19,7 @@ from colorspacious import cspace_convert, deltaE
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from pygments.styles import get_style_by_name
+from reliability import Record
 
 from weightlab import plots, widgets
 from weightlab.site import CODE_STYLES
@@ -69,7 +70,13 @@ def page(name: str) -> tuple[Colour, Colour]:
     else:
         sheet = REPLAY if kind == "light" else REPLAY[REPLAY.index("prefers-color-scheme: dark") :]
     ink, paper = (defined(sheet, variable) for variable in ("--jp-ui-font-color0", "--jp-layout-color0"))
-    return np.array(to_rgb(ink)), np.array(to_rgb(paper))
+    return css_colour(ink), css_colour(paper)
+
+
+def css_colour(value: str) -> Colour:
+    """A word, #hexadecimal digits, or `rgba(…)` without transparency, as JupyterLab before 4.5 writes it."""
+    numbers = re.fullmatch(r"rgba\((\d+), (\d+), (\d+), 1\)", value)
+    return np.array([int(number) / 255 for number in numbers.groups()] if numbers else to_rgb(value))
 
 
 def stage_colour(variable: str, name: str) -> Colour:
@@ -121,10 +128,11 @@ def test_the_measures_know_published_values() -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_text_stands_out_from_what_it_is_written_on(name: str) -> None:
+def test_text_stands_out_from_what_it_is_written_on(name: str, record_property: Record) -> None:
     for text, ground in itertools.product(("--wl-ink", "--wl-faint"), ("--wl-paper", "--wl-raised")):
         reached = contrast(stage_colour(text, name), stage_colour(ground, name))
         assert reached >= TEXT, f"{text} on {ground}: {reached:.2f}"
+        record_property("text", reached)
     ink, paper = page(name)
     for colour, share in tinted_grounds():
         reached = contrast(ink, share * colour + (1 - share) * paper)
@@ -146,10 +154,12 @@ def test_the_edges_of_controls_and_the_ring_of_the_focus_stand_out(name: str) ->
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_lines_and_markers_stand_out_from_the_page(name: str) -> None:
+def test_lines_and_markers_stand_out_from_the_page(name: str, record_property: Record) -> None:
     paper = page(name)[1]
     for colour in palette(name.split()[1]):
-        assert contrast(np.array(to_rgb(colour)), paper) >= LINE, colour
+        reached = contrast(np.array(to_rgb(colour)), paper)
+        assert reached >= LINE, colour
+        record_property("line", reached)
 
 
 @pytest.mark.parametrize(("style", "scheme"), [*zip(CODE_STYLES, ("light", "dark"), strict=True)])

@@ -138,7 +138,7 @@ def found(folder: Path) -> dict[str, Any]:
         [sys.executable, "-W", "error", "-c", RUNNER, str(folder), *KEPT], capture_output=True, text=True, timeout=250
     )
     assert run.returncode == 0, run.stderr
-    ends: dict[str, Any] = torch.load(folder / "found.pt")
+    ends: dict[str, Any] = torch.load(folder / "found.pt", weights_only=True)
     return ends
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from program_support import PACES, STEPS, TOLERANCE, Lion, data_of, differences
+from reliability import Record
 
 from weightlab.activations import ACTIVATIONS
 from weightlab.experiments import TrainingExperiment
@@ -164,7 +165,9 @@ def changes_of(kind: str, rule: OptimizerSettings, clipping: str) -> tuple[tuple
 
 
 @pytest.mark.long
-def test_programs_end_with_the_runs_weights_for_every_pair_of_choices(tmp_path: Path) -> None:
+def test_programs_end_with_the_runs_weights_for_every_pair_of_choices(
+    tmp_path: Path, record_property: Record
+) -> None:
     combinations = covering() + exact_combinations()
     occurring = {pair for chosen in combinations for pair in pairs_in(chosen)}
     assert occurring == set(possible_pairs()) and len(occurring) > 1000
@@ -172,6 +175,9 @@ def test_programs_end_with_the_runs_weights_for_every_pair_of_choices(tmp_path: 
     found = differences(experiments, tmp_path)
     too_far = {name: (gap, combinations[int(name[4:])]) for name, gap in found.items() if not gap <= TOLERANCE}
     assert not too_far, too_far
+    record_property("pairs", len(occurring))
+    record_property("programs", len(found))
+    record_property("difference", max(found.values()))
 
 
 

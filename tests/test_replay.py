@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from panel_support import unpacked_floats
+from reliability import Record
 
 from weightlab.widgets.controls import Question
 from weightlab.widgets.descent_panel import DescentPanel
@@ -82,10 +83,13 @@ def test_packed_numbers_come_back_as_they_were_rounded(patterns: NDArray[np.uint
 # ---- what a page holds ------------------------------------------------------------------------------------------
 
 
-def test_a_toy_with_a_fan_of_a_hundred_positions_stays_under_a_megabyte(tmp_path: Path) -> None:
+def test_a_toy_with_a_fan_of_a_hundred_positions_stays_under_a_megabyte(
+    tmp_path: Path, record_property: Record
+) -> None:
     panel = DescentPanel("rotated_quadratic", ("gradient_descent", "momentum", "adam"), steps=300)
     path = save_html(panel, tmp_path / "toy.html")
     assert isinstance(path, Path) and path.stat().st_size < 1_000_000
+    record_property("megabytes", path.stat().st_size / 1e6)
     message, blocks = page_data(path.read_text(encoding="utf-8"))
     fan = panel._fan("learning_rate")
     assert fan is not None and list(message["fans"]) == ["learning_rate"]

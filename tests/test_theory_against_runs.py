@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from reliability import Record
 from torch import Tensor
 
 from weightlab import theory
@@ -54,7 +55,9 @@ def fitted_rates(errors: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("condition_number", CONDITION_NUMBERS)
 @pytest.mark.parametrize("rule", RULES)
-def test_measured_rates_match_theory_within_one_per_cent(rule: str, condition_number: float) -> None:
+def test_measured_rates_match_theory_within_one_per_cent(
+    rule: str, condition_number: float, record_property: Record
+) -> None:
     bowl = landscape("quadratic", condition_number=condition_number)  # on axes, neither direction rounds the other
     eta, mu = grid(rule, condition_number)
     record = sweep(bowl, rule, settings_of(rule, eta, mu), start=(1.3, 0.6), steps=STEPS, keep_paths=True)
@@ -67,6 +70,8 @@ def test_measured_rates_match_theory_within_one_per_cent(rule: str, condition_nu
     torch.testing.assert_close(measured.log(), predicted.log(), rtol=0.01, atol=0)
     both = theory.convergence_rate(rule, eta, mu, (1.0, condition_number))
     torch.testing.assert_close(measured.amax(0), torch.as_tensor(both), rtol=0.01, atol=0)
+    record_property("runs", len(eta))
+    record_property("off", float((measured.log() / predicted.log() - 1).abs().max()))
 
 
 @pytest.mark.parametrize("condition_number", CONDITION_NUMBERS)

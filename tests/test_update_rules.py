@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reliability import Record
 from torch import Tensor
 
 from weightlab.landscapes import LANDSCAPES, Landscape, landscape
@@ -71,12 +72,16 @@ def largest_difference(chosen: OptimizerSettings, where: Landscape, shared_gradi
 
 @pytest.mark.parametrize("name", LANDSCAPES)
 @pytest.mark.parametrize("rule", SAME_WEIGHTS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_rule_walks_the_path_of_its_torch_counterpart(rule: str, name: str, data: st.DataObject) -> None:
+def test_rule_walks_the_path_of_its_torch_counterpart(
+    rule: str, name: str, data: st.DataObject, record_property: Record
+) -> None:
     # Each side takes the gradient at its own weights. The operations are torch.optim's own in the same order, so this
     # holds even where the landscape is chaotic and one rounding would grow beyond all bounds.
-    assert largest_difference(data.draw(drawn_settings(rule)), landscape(name), shared_gradients=False) <= 1e-12
+    gap = largest_difference(data.draw(drawn_settings(rule)), landscape(name), shared_gradients=False)
+    record_property("difference", gap)
+    assert gap <= 1e-12
 
 
 @pytest.mark.parametrize("name", LANDSCAPES)

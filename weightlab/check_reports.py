@@ -54,8 +54,8 @@ class Report:
         return sum(finding.state == "right" for finding in self.findings)
 
     def __repr__(self) -> str:
-        head = f"{self.notebook}: {self.right} of {len(self.findings)} right ({self.source})"
-        width = max(len(finding.name) for finding in self.findings)
+        head = f"{printable(self.notebook)}: {self.right} of {len(self.findings)} right ({self.source})"
+        width = max(len(printable(finding.name)) for finding in self.findings)
         return "\n".join([head, *(_row(finding, width) for finding in self.findings)])
 
 
@@ -143,17 +143,23 @@ def _state(cells: list[Any]) -> tuple[str, str]:
 
 def _row(finding: Finding, width: int) -> str:
     sign = next((sign for sign, state in STATES.items() if state == finding.state), "!")
-    message = textwrap.shorten(finding.message, 110, placeholder=" …")
-    return f"  {sign} {finding.name:<{width}}  {finding.state:<7}  {message}"
+    message = textwrap.shorten(printable(finding.message), 110, placeholder=" …")
+    return f"  {sign} {printable(finding.name):<{width}}  {finding.state:<7}  {message}"
+
+
+def printable(text: str) -> str:
+    """One line without what would move a terminal's cursor, colour it or turn its words around: learners wrote it."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in " ".join(text.split()))
 
 
 def summary(reports: list[Report]) -> str:
     """One line a notebook: how many are right, wrong, open, and in need of a look."""
-    width = max(len(report.notebook) for report in reports)
+    names = [printable(report.notebook) for report in reports]
+    width = max(map(len, names))
     rows = [f"{'notebook':<{width}}  right  wrong  open  look"]
-    for report in reports:
+    for name, report in zip(names, reports, strict=True):
         states = [finding.state for finding in report.findings]
         right, wrong, left = (states.count(state) for state in STATES.values())
         look = len(states) - right - wrong - left
-        rows.append(f"{report.notebook:<{width}}  {right:5}  {wrong:5}  {left:4}  {look:4}")
+        rows.append(f"{name:<{width}}  {right:5}  {wrong:5}  {left:4}  {look:4}")
     return "\n".join(rows)

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from weightlab.check_reports import read_report, summary
+from weightlab.check_reports import printable, read_report, summary
 from weightlab.nbgrader_copies import write_course
 
 
@@ -41,7 +41,7 @@ def _report(given: argparse.Namespace) -> int:
         try:
             reports.append(read_report(notebook, fresh=not given.saved, timeout=given.timeout, labs=labs))
         except (ValueError, OSError) as error:  # one broken file must not keep a class waiting
-            print(f"{notebook}: not read, {error}", flush=True)
+            print(printable(f"{notebook}: not read, {error}"), flush=True)
         else:
             print(reports[-1], flush=True)
     if len(reports) > 1:

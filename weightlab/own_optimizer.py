@@ -41,6 +41,8 @@ def checked_class_settings(
     outside, refuses a setting, cannot take a step on dense gradients, leaves the weights where they are, makes them
     NaN, or gives them new memory instead of changing them in place.
     """
+    if not rule.__name__.isidentifier():  # it stands in programs
+        raise ValueError(f"a class must be called by a Python name, got {rule.__name__!r}; set its __name__ to one")
     name, parameters = class_name(rule), inspect.signature(rule).parameters
     known = ["learning_rate" if key == "lr" else key for key in parameters if key not in ("params", "kwargs")]
     takes_anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

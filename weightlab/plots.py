@@ -180,10 +180,12 @@ def draw_picture(picture: Picture, *, row: int | None = None, size: tuple[float,
         _draw_view(axes, view, picture, last, handles)
     if handles:
         in_one_row = sum(len(name) + 6 for name in handles) <= 15 * size[0]  # about 15 letters an inch
-        figure.legend(
+        legend = figure.legend(
             list(handles.values()), list(handles), loc="outside upper left", ncols=6 if in_one_row else 3, fontsize=8,
             frameon=False,
         )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     return figure
 
 
@@ -230,7 +232,7 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
             axes.plot(x, y, "o", ms=9, mfc=PALETTE[1], mec="w", mew=1.5, zorder=6)
     if view.x.ticks:
         stride = max(1, len(view.x.ticks) // 8)
-        axes.set_xticks(range(0, len(view.x.ticks), stride), view.x.ticks[::stride])
+        axes.set_xticks(range(0, len(view.x.ticks), stride), view.x.ticks[::stride], parse_math=False)
     if view.x.limits:
         axes.set_xlim(*view.x.limits)
     elif any(series.kind in {"curve", "family"} and series.view == view.name for series in picture.series):
@@ -332,8 +334,8 @@ def _show_a_decade(axes: Axes) -> None:
 
 
 def label_axes(axes: Axes, title: str, x: str, y: str) -> None:
-    """Title and labels in the type sizes of all pictures."""
-    axes.set_title(title, fontsize=9, loc="left", fontweight="bold")
-    axes.set_xlabel(x, fontsize=8)
-    axes.set_ylabel(y, fontsize=8)
+    """Title and labels in the type sizes of all pictures; a learner's own $ begins no formula."""
+    axes.set_title(title, fontsize=9, loc="left", fontweight="bold", parse_math=False)
+    axes.set_xlabel(x, fontsize=8, parse_math=False)
+    axes.set_ylabel(y, fontsize=8, parse_math=False)
     axes.tick_params(labelsize=7.5, length=2.5, colors="0.25")

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import nbformat
 from jinja2 import pass_context
@@ -129,7 +130,7 @@ def lab_page(path: Path, folder: Path, others: Sequence[Path]) -> LabPage:
     page = _described(path)
     place = others.index(path)
     around = [*([] if place == 0 else [others[place - 1]]), *others[place + 1 : place + 2]]
-    links = " ".join(f'<a href="{one.stem}.html">{html.escape(_described(one).title)}</a>' for one in around)
+    links = " ".join(f'<a href="{quote(one.stem)}.html">{html.escape(_described(one).title)}</a>' for one in around)
     top = (
         '<header><a href="index.html">All labs</a><p>This page shows a lab as it ran. Its panels play here; its code '
         "cells and exercises need the lab itself.</p></header>"
@@ -144,7 +145,7 @@ def lab_page(path: Path, folder: Path, others: Sequence[Path]) -> LabPage:
 def index_page(pages: Sequence[LabPage], folder: Path) -> Path:
     """Write the start page with a link to each lab; its path."""
     entries = "".join(
-        f'<li value="{int(page.name[:2])}"><a href="{page.name}">{html.escape(page.title)}</a>'
+        f'<li value="{int(page.name[:2])}"><a href="{quote(page.name)}">{html.escape(page.title)}</a>'
         f"<p>{html.escape(page.does)}</p></li>"
         for page in pages
     )

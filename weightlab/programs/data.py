@@ -131,7 +131,7 @@ def _own(data: Dataset) -> _Examples:
     shape = f"x (example, {data.inputs}) and y (example,) with classes 0 to {data.classes - 1}"
     text = lines(
         comment(f"put your own data here: the tensors {shape} that you gave to dataset_from_tensors", 1),
-        'x, y = torch.load("x.pt"), torch.load("y.pt")',
+        'x, y = torch.load("x.pt", weights_only=True), torch.load("y.pt", weights_only=True)',
         "x, y = x.flatten(start_dim=1).double(), y.long()",
     )
     return _Examples(text)

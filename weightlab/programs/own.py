@@ -53,6 +53,8 @@ def source_of(thing: Any, name: str) -> OwnSource | None:
 
 def _add(thing: Any, name: str, found: _Found) -> str:
     found.seen.add(id(thing))
+    if not (_is_lambda(thing) or thing.__name__.isidentifier()):
+        raise ValueError(f"it is called {thing.__name__!r}, which no program can say")
     text = _text_of(thing, name)
     _add_names(thing, text, found)
     found.definitions.append(text)
@@ -62,8 +64,11 @@ def _add(thing: Any, name: str, found: _Found) -> str:
 def _text_of(thing: Any, name: str) -> str:
     if _is_lambda(thing):
         return _lambda_as_function(thing, name)
-    text = _class_source(thing) if isinstance(thing, type) else inspect.getsource(thing)
-    return textwrap.dedent(text).rstrip()
+    text = textwrap.dedent(_class_source(thing) if isinstance(thing, type) else inspect.getsource(thing)).rstrip()
+    # Python 3.13 takes `python -c`'s own text for the source of whatever `exec` defined
+    if getattr(ast.parse(text).body[0], "name", "") != thing.__name__:
+        raise OSError(f"what stands where {thing.__name__} should be does not define it")
+    return text
 
 
 def _is_lambda(thing: Any) -> bool:

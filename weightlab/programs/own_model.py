@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 
 import torch
@@ -77,10 +78,20 @@ def _constructor(module: nn.Module) -> str | None:
         return None if None in parts else call("nn.Sequential", [part for part in parts if part])
     text = f"nn.{module!r}"
     try:
-        twin = eval(text, {"nn": nn})
-    except Exception:  # a repr that is no call
+        twin = _made_by(text)
+    except Exception:  # a repr that is no call with plain values
         return None
     return text if repr(twin) == repr(module) and _same_but_for_what_is_drawn(module, twin) else None
+
+
+def _made_by(text: str) -> nn.Module:
+    """The module that `nn.Linear(64, 10, bias=True)` makes; nothing in the text is run but this one call."""
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+    named = {part.arg: ast.literal_eval(part.value) for part in call.keywords if part.arg}
+    made = getattr(nn, call.func.attr)(*map(ast.literal_eval, call.args), **named)
+    assert isinstance(made, nn.Module)
+    return made
 
 
 def _same_but_for_what_is_drawn(module: nn.Module, twin: nn.Module) -> bool:
