@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -35,7 +35,9 @@ MIB = 1024**2
 def rendered(clone: Path) -> str:
     """The Dockerfile that repo2docker would build from this clone."""
     command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(clone)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(f"repo2docker cannot read {clone}: {done.stderr[-2000:]}")
     return done.stdout + done.stderr
 
 
@@ -56,20 +58,26 @@ def user_steps(dockerfile: str) -> list[str]:
     return steps
 
 
+def condas(file: str) -> str:
+    """The text of one of the files from which repo2docker makes conda environments."""
+    package = find_spec("repo2docker")  # importing it warns
+    assert package is not None and package.origin is not None
+    return (Path(package.origin).parent / "buildpacks" / "conda" / file).read_text(encoding="utf-8")
+
+
 def image_pins(python: str) -> dict[str, str]:
     """Name -> version of what the image's conda environment holds, by repo2docker's lock; conda's names."""
-    lock = resources.files("repo2docker.buildpacks.conda") / f"environment.py-{python}-linux-64.lock"
-    found = re.findall(r"/(?:noarch|linux-64)/(.+)-([^-]+)-[^-]+\.conda", lock.read_text(encoding="utf-8"))
+    lock = condas(f"environment.py-{python}-linux-64.lock")
+    found = re.findall(r"/(?:noarch|linux-64)/(.+)-([^-]+)-[^-]+\.conda", lock)
     return {canonicalize_name(name): version for name, version in found if re.fullmatch(r"[\d.]+", version)}
 
 
 def image_packages(python: str) -> list[str]:
-    """What the image asks for by name, JupyterLab first, as requirements of the Python package index."""
-    asked = resources.files("repo2docker.buildpacks.conda") / f"environment.py-{python}.yml"
-    names = re.findall(r"^- ([\w-]+)==", asked.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    """What the image asks for by name, as requirements of the Python package index."""
+    names = re.findall(r"^- ([\w-]+)==", condas(f"environment.py-{python}.yml"), flags=re.MULTILINE)
     known = image_pins(python)
     on_index = {"jupyterhub-singleuser": "jupyterhub"}
-    return [f"{on_index.get(name, name)}=={known[canonicalize_name(name)]}" for name in ["jupyterlab", *names]]
+    return [f"{on_index.get(name, name)}=={known[canonicalize_name(name)]}" for name in names]
 
 
 def build(folder: Path) -> Place:

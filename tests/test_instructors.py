@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from browser_support import SERVER_CONFIG
+from class_hub import SERVER_SETTINGS
 from lab_rules import ROOT, read_lab
 
 from weightlab.grading import main
@@ -83,17 +86,25 @@ def test_the_nbgitpuller_link_names_the_repository_and_a_notebook_in_it() -> Non
 
 
 def test_the_sizing_table_follows_from_its_own_rule() -> None:
-    measured = dict(re.findall(r"^\| (.+?) \| ([\d–;() ]+) \|$", GUIDE, flags=re.MULTILINE))
-    server, hub = (int(measured[part]) for part in measured if "Jupyter" in part)
-    second, peak = map(int, re.findall(r"\d+", measured["the same: lab 08; lab 10 (at its peak)"])[1:])
-    assert f"{peak} + {server} + {hub} = {peak + server + hub} MiB" in GUIDE
-    assert f"{peak + server + hub} + {second} = {peak + server + hub + second:,} MiB" in GUIDE
-    assert (peak + server + hub) * 1.2 <= 1024 <= (peak + server + hub) * 1.4
-    assert peak + server + hub + second <= 1536
-    rows = re.findall(r"^\| (\d+) \| (\d+) GiB \| (\d+) \| (\d+) GB \|$", GUIDE, flags=re.MULTILINE)
+    """Rules and tables rest on the measured rows; each sum that the text names is the sum of what the rows say."""
+    measured = dict(re.findall(r"^\| ([^|]+?) \| \d* ?\| (\d+) \|$", GUIDE, flags=re.MULTILINE))
+    server, kernel, shared, whole, hub = (int(most) for most in measured.values())
+    assert server + kernel == pytest.approx(shared, abs=2) and shared <= whole
+    assert f"{shared} MiB, and a third for trying things out make {shared * 4 / 3:.0f}: **0.75 GiB" in GUIDE
+    assert f"{whole} MiB and a third make {whole * 4 / 3:.0f}: **1 GiB**" in GUIDE
+    assert shared * 4 / 3 <= 768 and whole * 4 / 3 <= 1024
+    assert f"{whole} + {kernel} = {whole + kernel:,} MiB" in GUIDE
+    assert whole + kernel <= 1536 and hub < 512
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) GiB \| (\d+) \| (\d+) GB \|$", GUIDE, flags=re.MULTILINE)
     assert len(rows) == 3
-    for students, memory, cores, disk in (map(int, row) for row in rows):
-        assert (memory, cores, disk) == (students + 1, math.ceil(students / 4), 4 + students / 10)
+    for students, memory, cores, disk in (map(float, row) for row in rows):
+        assert (memory, cores, disk) == (0.75 * students + 1, math.ceil(students / 4), 4 + students / 10)
+
+
+def test_the_hub_that_was_measured_has_the_settings_that_the_guide_gives() -> None:
+    assert f"echo '{json.dumps(SERVER_SETTINGS)}' |" in GUIDE
+    assert f"sudo cp {SERVER_CONFIG.relative_to(ROOT)} /opt/tljh/user/etc/jupyter/" in GUIDE
+    assert "limit: 1.5G" in GUIDE and "guarantee: 1G" in GUIDE and "limits.memory 1.5G" in GUIDE
 
 
 def test_the_commands_of_this_package_are_those_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:

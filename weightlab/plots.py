@@ -32,7 +32,10 @@ MARKERS = ("o", "s", "^", "D")
 
 @dataclass(frozen=True)
 class Still:
-    """A static figure as PNG with its alternative text; a notebook shows the one and reads out the other."""
+    """A static figure as PNG with its alternative text.
+
+    A notebook keeps both, and pages made from it say the text; JupyterLab 4.6 itself gives no picture a text.
+    """
 
     png: bytes
     alt: str
