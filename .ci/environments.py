@@ -213,9 +213,11 @@ def try_environment(version: str, dependencies: str, folder: Path, resolve_only:
 
 
 def last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    """What the last command said: pip's first complaint, or its last line."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = ("\n" + text).rpartition("\n$ ")[2].strip().splitlines()
     errors = [line for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines)[-1].strip()[:160]
+    return (errors or lines[-1:])[0].strip()[:160]
 
 
 def outcome(text: str) -> tuple[str, tuple[str, ...]]:

@@ -75,6 +75,14 @@ def test_the_outcome_is_pytests_last_line_and_the_tests_that_failed() -> None:
     assert failed == ("tests/test_a.py::test_b[c]", "tests/test_d.py")
 
 
+def test_the_reason_is_what_the_last_command_said(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("$ pip install a\nERROR: old\n$ pip install b\nlooking\nERROR: no b\nERROR: gave up\n", "utf-8")
+    assert environments.last_line(log) == "ERROR: no b"
+    log.write_text("$ pip install a\nERROR: old\n$ pip check\nall well\n", "utf-8")
+    assert environments.last_line(log) == "all well"
+
+
 def test_a_run_that_breaks_off_is_no_success() -> None:
     assert environments.outcome("collected 12 items\n.....") == ("the tests did not end", ())
 
