@@ -73,12 +73,12 @@ def matrix() -> dict[str, list[str]]:
 def steps(dependencies: str) -> list[str]:
     """The shell commands that the workflow's job runs for these dependencies, in order."""
     chosen = []
-    for step in job()["steps"]:
+    for step in (step for step in job()["steps"] if "run" in step):
         condition = re.fullmatch(r"matrix\.dependencies (==|!=) '(\w+)'", step.get("if", "matrix.dependencies != ''"))
         if condition is None and "if" in step:
             raise ValueError(f"{WORKFLOW.name}: cannot read the condition {step['if']!r}; compare matrix.dependencies")
         wanted = condition is None or (condition[1] == "==") == (condition[2] == dependencies)
-        if "run" in step and wanted:
+        if wanted:
             chosen.append(step["run"].strip())
     return chosen
 

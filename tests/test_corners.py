@@ -226,7 +226,7 @@ def test_the_size_of_a_network_is_known_without_making_it() -> None:
 @pytest.mark.timeout(0 if LONG else 300)
 @pytest.mark.parametrize("name", PANELS)
 def test_whatever_is_set_a_panel_shows_it_or_says_what_it_would_take(name: str, record_property: Record) -> None:
-    machine = type("LearnerOnOne", (Learner,), {"panel_name": name, "record": record_property})
+    machine = type("LearnerOnOne", (Learner,), {"panel_name": name, "record": staticmethod(record_property)})
     quick = settings(max_examples=2, stateful_step_count=20, derandomize=True, database=None, phases=[Phase.generate])
     many = settings(max_examples=max(1, LONG), stateful_step_count=30, print_blob=True)
     chosen = settings(many if LONG else quick, deadline=None, suppress_health_check=list(HealthCheck))
