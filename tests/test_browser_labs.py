@@ -89,14 +89,19 @@ def test_every_panel_shows_its_picture_and_nothing_fails(
 
 
 def keep_pictures(opened: LabPage, folder: Path) -> None:
-    """A picture of every panel in both themes, for people to look at."""
+    """A picture of every panel in both themes, for people to look at, in a window in which the whole panel fits."""
     folder.mkdir(parents=True, exist_ok=True)
+    page, usual = opened.notebook.page, opened.notebook.page.viewport_size
+    assert usual is not None
+    page.set_viewport_size({"width": 1280, "height": 2000})
     for theme in ("dark", "light"):
         opened.notebook.theme(theme)
+        page.locator("#jupyterlab-splash").wait_for(state="hidden", timeout=20_000)
         for cell in opened.panels:
             opened.drive("showPanel", cell, SECONDS_TO_SHOW)
-            panel = opened.notebook.page.locator(".jp-Cell").nth(cell).locator(".weightlab")
+            panel = page.locator(".jp-Cell").nth(cell).locator(".weightlab")
             panel.screenshot(path=folder / f"{Path(opened.notebook.name).stem}_cell_{cell:02d}_{theme}.png")
+    page.set_viewport_size(usual)
 
 
 def test_every_prediction_is_taken_and_the_reading_then_shows(opened: LabPage) -> None:
