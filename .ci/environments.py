@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,38 +230,39 @@ def outcome(text: str) -> tuple[str, tuple[str, ...]]:
     return f"{counts} in {seconds:.0f} s", tuple(re.findall(r"^(?:FAILED|ERROR) (\S+)", text, flags=re.MULTILINE))
 
 
-def print_rows(head: str, rows: Sequence[Row]) -> None:
-    print(f"\n{head}\n|{'---|' * head.count(' | ')}---|")
-    for row in rows:
-        print(row)
+def gather(head: str, coming: Iterable[Row], told: Callable[[list[Row]], None]) -> list[Row]:
+    """All the rows, each printed when it is there and `told`, with those before it; then the tests that failed."""
+    rows: list[Row] = []
+    print(f"\n{head}\n|{'---|' * head.count(' | ')}---|", flush=True)
+    for row in coming:
+        rows.append(row)
+        print(row, flush=True)
+        told(rows)
     for row in rows:
         for test in row.failed:
             print(f"{row.python} {row.dependencies}: {test} failed")
-
-
-def try_all(pythons: Sequence[str], kinds: Sequence[str], folder: Path, resolve_only: bool) -> list[Row]:
-    rows = []
-    for version in pythons:
-        for dependencies in kinds:
-            print(f"{version}, {dependencies}: log in {folder}/{version}-{dependencies}.log", flush=True)
-            rows.append(try_environment(version, dependencies, folder, resolve_only))
-    print_rows("| Python | dependencies | torch | README's test command |", rows)
     return rows
 
 
-def repeat_labs(times: int, threads: Sequence[str]) -> list[Row]:
+def try_all(pythons: Sequence[str], kinds: Sequence[str], folder: Path, resolve_only: bool) -> Iterator[Row]:
+    for version in pythons:
+        for dependencies in kinds:
+            yield try_environment(version, dependencies, folder, resolve_only)
+
+
+def repeat_labs(times: int, threads: Sequence[str]) -> Iterator[Row]:
     """Run every lab `times` times and once with each number of threads; each output is compared with the page's."""
-    rows = []
     turns = [(f"{turn + 1} of {times}", "") for turn in range(times)]
     for turn, number in [*turns, *(("once more", number) for number in threads)]:
         environment = {**os.environ, **({"WEIGHTLAB_THREADS": number} if number else {})}
         command = [sys.executable, "-m", "pytest", "labs"]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TEST_SECONDS)
         result, failed = outcome(done.stdout)
-        rows.append(Row(turn, number or "1, the default", "", result, done.returncode == 0, failed))
-        print(rows[-1], flush=True)
-    print_rows("| turn | threads of torch | | labs |", rows)
-    return rows
+        yield Row(turn, number or "1, the default", "", result, done.returncode == 0, failed)
+
+
+def names(rows: Iterable[Row]) -> str:
+    return ", ".join(f"{row.python} {row.dependencies}" for row in rows)
 
 
 @contextlib.contextmanager
@@ -298,22 +299,32 @@ def chosen_options() -> argparse.Namespace:
 
 def main() -> None:
     chosen = chosen_options()
+
+    def told(name: str, figure: str) -> None:
+        if chosen.promises:
+            write_promise(name, figure)
+
+    def of_runs(rows: Sequence[Row], what: str) -> str:
+        return f"{sum(row.ok for row in rows)} of {len(rows)} without a failure ({what})"
+
     with kept(chosen.keep) as folder:
         if chosen.binder:
             import binder_here
 
             name, figure, ok = binder_here.report(folder, chosen.labs)
-        else:
-            if chosen.repeat_labs is not None:
-                rows = repeat_labs(chosen.repeat_labs, [n for n in chosen.threads.split(",") if n])
-                name, what = "labs again", f"runs of all labs, threads: 1, {chosen.threads}"
-            else:
-                rows = try_all(chosen.pythons or matrix()["python"], chosen.kinds, folder, chosen.resolve)
-                name, what = "environments", ", ".join(f"{row.python} {row.dependencies}" for row in rows)
+            told(name, figure)
+        elif chosen.repeat_labs is not None:
+            turns = repeat_labs(chosen.repeat_labs, [n for n in chosen.threads.split(",") if n])
+            rows = gather("| turn | threads of torch | | labs |", turns, lambda rows: None)
+            told("labs again", of_runs(rows, f"runs of all labs, threads: 1, {chosen.threads}"))
             ok = all(row.ok for row in rows)
-            figure = f"{sum(row.ok for row in rows)} of {len(rows)} without a failure ({what})"
-    if chosen.promises:
-        write_promise(name, figure)
+        else:
+            print(f"Each environment's log is beside its clone in {folder}")
+            found = try_all(chosen.pythons or matrix()["python"], chosen.kinds, folder, chosen.resolve)
+            head = "| Python | dependencies | torch | README's test command |"
+            # hours: what there is stands in the table even where the rest is interrupted
+            rows = gather(head, found, lambda rows: told("environments", of_runs(rows, names(rows))))
+            ok = all(row.ok for row in rows)
     sys.exit(0 if ok else 1)
 
 
