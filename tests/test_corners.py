@@ -2,9 +2,9 @@
 
 The default run tries the same few sequences every time. For a long one with new sequences:
 
-    WEIGHTLAB_CORNERS=200 pytest tests/test_corners.py -o addopts="" -q
+    WEIGHTLAB_CORNERS=40 .venv/bin/pytest tests/test_corners.py
 
-tries 200 sequences on each panel.
+tries 40 sequences on each panel.
 """
 
 from __future__ import annotations
