@@ -351,3 +351,9 @@ def test_the_table_names_every_choice_with_its_spread_and_who_diverged() -> None
     for line, count in zip(lines, each, strict=True):
         assert (f"{count} of 2 diverged" in line) == (count > 0)
         assert "(theory " in line and " ± " in line
+    right = choices.grouped(record.validation_accuracies.nan_to_num(0.0))
+    counted = choices.table(record, over=(0.05, 0.9)).splitlines()
+    for line, label, shares in zip(counted, choices.labels, right, strict=True):
+        some, most = (int((shares > bound).sum()) for bound in (0.05, 0.9))
+        assert line.startswith(f"{label} ") and " ± " not in line
+        assert f"over 5%: {some} of 2, over 90%: {most} of 2" in line

@@ -77,7 +77,8 @@ def verdict(treatment: Treatment, untreated: Treatment) -> str:
     first, before = logarithmic_mean(treatment.first)[0], logarithmic_mean(untreated.first)[0]
     vanishing = before < low
     if treatment is untreated:
-        ending = f", {treatment.diverged} of {len(treatment.right)} diverge" if treatment.diverged else ""
+        seeds = len(treatment.right)  # whether one of several diverges may hang on its rounding errors
+        ending = f", {seeds} of {seeds} diverge" if treatment.diverged == seeds else ""
         return ("vanishes" if vanishing else "explodes") + ending
     if low <= first <= high:
         return "cures"
@@ -91,4 +92,9 @@ def verdict(treatment: Treatment, untreated: Treatment) -> str:
         return "helps, not enough" if first > before * WORSE else "does nothing"
     if logarithmic_mean(treatment.update)[0] <= high:
         return "bounds the update"
-    return "only survives it" if untreated.diverged and not treatment.diverged else "does nothing"
+    return "only survives it" if _lost(untreated) and not _lost(treatment) else "does nothing"
+
+
+def _lost(treatment: Treatment) -> bool:
+    """Whether a run diverged, or ended where no gradient is left."""
+    return treatment.diverged > 0 or logarithmic_mean(treatment.after[:, 0])[0] == 0

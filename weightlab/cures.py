@@ -276,6 +276,7 @@ def share_read(
             batch_size=16,
             clip_norm=CLIP_NORM,
             validate_every=updates,
+            dtype="float64",  # so that rounding decides only where the network itself is chaotic
         )
         training = Training(run)
         assert isinstance(training.network, RecurrentNetwork), f"{cell!r} must be a recurrent network"

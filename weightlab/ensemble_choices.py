@@ -50,9 +50,10 @@ class Choices:
         """(…, learner) -> (…, choice, seed)."""
         return values.unflatten(-1, (len(self.labels), self.seeds))
 
-    def table(self, record: EnsembleRecord) -> str:
+    def table(self, record: EnsembleRecord, over: Sequence[float] = ()) -> str:
         """A line a choice: share right, mean and spread over the seeds; first gradient, measured beside theory's.
 
+        With shares in `over`, each in (0, 1): how many seeds have more than that right, instead of mean and spread.
         Of a network that has diverged nothing is right; how many have is said.
         """
         lines = []
@@ -60,7 +61,8 @@ class Choices:
         rights, gone = self.grouped(record.validation_accuracies.nan_to_num(0.0)), self.grouped(record.diverged_at >= 0)
         for i, label in enumerate(self.labels):
             spread = f" ± {rights[i].std():3.0%}" if self.seeds > 1 else ""
-            parts = [f"{label:{width}} {rights[i].mean():3.0%}{spread} right"]
+            counts = [f"over {share:.0%}: {int((rights[i] > share).sum())} of {self.seeds}" for share in over]
+            parts = [f"{label:{width}} {', '.join(counts) or f'{rights[i].mean():3.0%}{spread} right'}"]
             if self.first_gradients is not None:
                 first, last = (self.grouped(record.gradient_norms[0, :, layer])[i] for layer in (0, -2))
                 theory = f"theory {self.first_gradients[i]:.2g}"
