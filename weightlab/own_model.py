@@ -199,8 +199,9 @@ def _watch(module: nn.Module, shape: Shape, outputs: int) -> tuple[list[str], bo
             logits = watched(examples)
         except Exception as error:  # the learner's code may raise anything
             flat = "; begin with nn.Flatten() for layers on flat rows" if len(shape) > 1 else ""
+            cause = str(error).removeprefix("addmm: ")  # which newer versions of PyTorch name
             raise ValueError(
-                f"given examples of shape {tuple(examples.shape)} it raises {type(error).__name__}: {error}{flat}"
+                f"given examples of shape {tuple(examples.shape)} it raises {type(error).__name__}: {cause}{flat}"
             ) from error
         draws = not torch.equal(before, torch.get_rng_state())
     _check_logits(logits, outputs)
