@@ -3,7 +3,7 @@
     .venv/bin/python .ci/environments.py                            every Python × locked, oldest, latest
     .venv/bin/python .ci/environments.py 3.12 3.13 --with locked    these only; --keep FOLDER leaves clones and logs
     .venv/bin/python .ci/environments.py --resolve                  only look which versions pip would choose
-    .venv/bin/python .ci/environments.py --repeat-labs 10 --threads 1,2,8    every lab's outputs compared each time
+    .venv/bin/python .ci/environments.py --repeat-labs 10 --threads 2,8 --processors sse avx2    each output compared
     .venv/bin/python .ci/environments.py --binder                   Binder's build without Docker, and every lab in it
 
 Each environment is a fresh clone of HEAD. What is installed and run is read from README.md and from the workflow.
@@ -32,6 +32,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "tests.yml"
 INSTALL_SECONDS, TEST_SECONDS = 1800, 5400
+PROCESSORS = {  # torch and MKL do without the newer instructions of this x86 processor
+    "sse": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+}
 OUTCOME = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)\b")
 
 
@@ -250,18 +254,23 @@ def try_all(pythons: Sequence[str], kinds: Sequence[str], folder: Path, resolve_
             yield try_environment(version, dependencies, folder, resolve_only)
 
 
-def repeat_labs(times: int, threads: Sequence[str]) -> Iterator[Row]:
-    """Run every lab `times` times and once with each number of threads; each output is compared with the page's."""
-    turns = [(f"{turn + 1} of {times}", "") for turn in range(times)]
-    for turn, number in [*turns, *(("once more", number) for number in threads)]:
-        # threads that wait must not keep a core busy: there may be more of them than cores
-        chosen = {"WEIGHTLAB_THREADS": number, "OMP_WAIT_POLICY": "passive"} if number else {}
-        command = [sys.executable, "-m", "pytest", "labs"]
+def repeat_labs(times: int, threads: Sequence[str], instructions: Sequence[str]) -> Iterator[Row]:
+    """Run every lab `times` times, then once for each number of threads and each other kind of processor.
+
+    Each output is compared with the page's. More threads or other vector instructions add up in another order, so they
+    round differently.
+    """
+    turns = [(f"{turn + 1} of {times}", "1, the default", {}) for turn in range(times)]
+    # threads that wait must not keep a core busy: there may be more of them than cores
+    turns += [("once more", n, {"WEIGHTLAB_THREADS": n, "OMP_WAIT_POLICY": "passive"}) for n in threads]
+    turns += [("once more", f"1, on {name}", PROCESSORS[name]) for name in instructions]
+    command = [sys.executable, "-m", "pytest", "labs"]
+    for turn, what, chosen in turns:
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, **chosen}, capture_output=True, text=True, timeout=TEST_SECONDS
         )
         result, failed = outcome(done.stdout)
-        yield Row(turn, number or "1, the default", "", result, done.returncode == 0, failed)
+        yield Row(turn, what, "", result, done.returncode == 0, failed)
 
 
 def names(rows: Iterable[Row]) -> str:
@@ -294,6 +303,7 @@ def chosen_options() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave clones, environments and logs there")
     parser.add_argument("--repeat-labs", type=int, metavar="TIMES", help="in the environment that runs this")
     parser.add_argument("--threads", default="", help="such as 1,2,8: once more with each number of threads")
+    parser.add_argument("--processors", nargs="*", default=[], choices=PROCESSORS, help="and as on these")
     parser.add_argument("--binder", action="store_true", help="do what repo2docker renders, then open every lab in it")
     parser.add_argument("--labs", nargs="+", default=[], metavar="NN", help="with --binder: these only, such as 00 10")
     parser.add_argument("--promises", action="store_true", help="write the figures into README's table")
@@ -317,9 +327,11 @@ def main() -> None:
             name, figure, ok = binder_here.report(folder, chosen.labs)
             told(name, figure)
         elif chosen.repeat_labs is not None:
-            turns = repeat_labs(chosen.repeat_labs, [n for n in chosen.threads.split(",") if n])
+            numbers = [number for number in chosen.threads.split(",") if number]
+            turns = repeat_labs(chosen.repeat_labs, numbers, chosen.processors)
             rows = gather("| turn | threads of torch | | labs |", turns, lambda rows: None)
-            told("labs again", of_runs(rows, f"runs of all labs, threads: 1, {chosen.threads}"))
+            kinds = [f"{chosen.repeat_labs} in a row", *(f"{n} threads" for n in numbers), *chosen.processors]
+            told("labs again", of_runs(rows, f"runs of all labs: {', '.join(kinds)}"))
             ok = all(row.ok for row in rows)
         else:
             print(f"Each environment's log is beside its clone in {folder}")
