@@ -7,10 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from training_support import small_and_exact as small
 
-from weightlab.datasets import dataset
-from weightlab.experiments import TrainingExperiment
-from weightlab.models import model
 from weightlab.sharpness import (
     SharpnessMeter,
     SharpnessWatch,
@@ -26,18 +24,6 @@ from weightlab.sharpness import (
 from weightlab.surfaces import flat_weights, loss_function
 from weightlab.training import Training
 from weightlab.update_rules import optimizer
-
-
-def small(**changes: object) -> TrainingExperiment:
-    settings: dict[str, object] = {
-        "model": model("mlp", depth=1, width=4, activation="tanh"),
-        "dataset": dataset("moons", samples=60),
-        "optimizer": optimizer("gradient_descent", learning_rate=0.3),
-        "batch_size": None,
-        "steps": 60,
-        "dtype": "float64",
-    }
-    return TrainingExperiment(**(settings | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("steps", [0, 5, 200])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from training_support import small_and_exact as small
 
 from weightlab.datasets import dataset
-from weightlab.experiments import TrainingExperiment
 from weightlab.losses import LOSSES
 from weightlab.models import Network, model
 from weightlab.surfaces import (
@@ -20,20 +20,7 @@ from weightlab.surfaces import (
     rescaled,
 )
 from weightlab.training import Training
-from weightlab.update_rules import optimizer
 from weightlab.weight_paths import follow
-
-
-def small(**changes: object) -> TrainingExperiment:
-    settings: dict[str, object] = {
-        "model": model("mlp", depth=1, width=4, activation="tanh"),
-        "dataset": dataset("moons", samples=60),
-        "optimizer": optimizer("gradient_descent", learning_rate=0.3),
-        "batch_size": None,
-        "steps": 60,
-        "dtype": "float64",
-    }
-    return TrainingExperiment(**(settings | changes))  # type: ignore[arg-type]
 
 
 def test_the_loss_of_a_flat_vector_is_the_networks_own_loss() -> None:

@@ -37,6 +37,19 @@ def small(**changes: Any) -> TrainingExperiment:
     return TrainingExperiment(**{**settings, **changes})
 
 
+def small_and_exact(**changes: Any) -> TrainingExperiment:
+    """So small that its Hessian is quick: four tanh units on the moons in float64, all examples at every update."""
+    settings: dict[str, Any] = {
+        "model": model("mlp", depth=1, width=4, activation="tanh"),
+        "dataset": dataset("moons", samples=60),
+        "optimizer": optimizer("gradient_descent", learning_rate=0.3),
+        "batch_size": None,
+        "steps": 60,
+        "dtype": "float64",
+    }
+    return TrainingExperiment(**{**settings, **changes})
+
+
 def finish(training: Training) -> Training:
     for _ in training:
         pass

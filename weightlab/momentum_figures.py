@@ -12,7 +12,7 @@ from torch import Tensor
 
 from weightlab import theory
 from weightlab.measurements import RateMap
-from weightlab.plots import DASHES, MARKERS, PALETTE, new_figure
+from weightlab.plots import DASHES, MARKERS, PALETTE, draw_arrows, new_figure
 from weightlab.records import DescentRecord
 
 Line = tuple[Tensor, Tensor]
@@ -47,20 +47,8 @@ def step_arrows_figure(record: DescentRecord, count: int, learner: int = 0) -> F
     figure = new_figure(6.4, 3.0)
     axes = figure.subplots()
     axes.plot(*w.T.numpy(), "-o", color=PALETTE[0], lw=1.2, ms=3.5, label="path")
-    for name, tails, vector, colour in (
-        ("gradient step −ηg", w[:-1], from_gradient, PALETTE[3]),
-        ("carried velocity", w[:-1] + from_gradient, steps - from_gradient, PALETTE[4]),
-    ):
-        axes.quiver(
-            *tails.T.numpy(),
-            *vector.T.numpy(),
-            angles="xy",
-            scale_units="xy",
-            scale=1,
-            width=0.004,
-            color=colour,
-            label=name,
-        )
+    draw_arrows(axes, w[:-1], from_gradient, PALETTE[3], "gradient step −ηg")
+    draw_arrows(axes, w[:-1] + from_gradient, steps - from_gradient, PALETTE[4], "carried velocity")
     _label(axes, "w₁", "w₂")
     axes.legend(fontsize=8, frameon=False)
     return figure

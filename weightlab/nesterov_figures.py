@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from weightlab import theory
 from weightlab.measurements import RateMap
-from weightlab.plots import PALETTE, label_axes, new_figure
+from weightlab.plots import PALETTE, draw_arrows, label_axes, new_figure
 from weightlab.records import DescentRecord
 from weightlab.update_rules import UPDATE_RULES
 
@@ -25,24 +23,11 @@ def look_ahead_figure(record: DescentRecord, count: int, learner: int = 0) -> Fi
     axes = figure.subplots()
     axes.plot(*w.T.numpy(), "-o", color=PALETTE[0], lw=1.2, ms=4, label="w")
     axes.plot(*points.T.numpy(), "^", color=PALETTE[6], ms=6, mfc="w", label="look-ahead point w + μv")
-    _draw_arrows(axes, w[:-1], points - w[:-1], PALETTE[4], "velocity kept, μv")
-    _draw_arrows(axes, points, w[1:] - points, PALETTE[3], "gradient step −ηg from there")
+    draw_arrows(axes, w[:-1], points - w[:-1], PALETTE[4], "velocity kept, μv")
+    draw_arrows(axes, points, w[1:] - points, PALETTE[3], "gradient step −ηg from there")
     label_axes(axes, "", "w₁", "w₂")
     axes.legend(fontsize=8, frameon=False)
     return figure
-
-
-def _draw_arrows(axes: Axes, tails: Tensor, vectors: Tensor, colour: str, name: str) -> None:
-    axes.quiver(
-        *tails.T.numpy(),
-        *vectors.T.numpy(),
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        width=0.004,
-        color=colour,
-        label=name,
-    )
 
 
 def planes_figure(maps: Sequence[RateMap], largest_eigenvalue: float) -> Figure:

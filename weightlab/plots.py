@@ -21,6 +21,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from weightlab.landscapes import Landscape
 from weightlab.pictures import Backdrop, Bowl, Picture, Raster, Series, View
@@ -320,6 +321,20 @@ def _draw_series(
 def _draw_arrow(axes: Axes, series: Series, at: list[float], colour: str) -> None:
     if np.all(np.isfinite(at)):
         axes.quiver(*at, angles="xy", scale_units="xy", scale=1, color=colour, width=0.008, zorder=5)
+
+
+def draw_arrows(axes: Axes, tails: Tensor, vectors: Tensor, colour: str, name: str) -> None:
+    """Arrows from `tails` along `vectors`, (arrow, 2) each, in the units of the axes."""
+    axes.quiver(
+        *tails.T.numpy(),
+        *vectors.T.numpy(),
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.004,
+        color=colour,
+        label=name,
+    )
 
 
 def _layer_colour(index: int, count: int) -> Any:

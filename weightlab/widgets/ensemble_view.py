@@ -13,7 +13,7 @@ from weightlab.ensemble_choices import Choices
 from weightlab.ensembles import Ensemble, EnsembleRecord
 from weightlab.pictures import Axis, Picture, Reference, Series, View
 from weightlab.recorder import LIMIT, LOSS_LIMIT
-from weightlab.widgets.film import thinned
+from weightlab.widgets.film import Rows
 from weightlab.widgets.panel import Row, row, verdict
 
 TOP = 100.0  # losses above leave the picture
@@ -23,7 +23,7 @@ NEAR = 0.05  # choices whose share right is so close to the best one's count as 
 Numbers = NDArray[np.float64]
 
 
-class EnsembleFilm:
+class EnsembleFilm(Rows):
     """Rows for the stage: for every choice the median over its seeds of loss, share right and first : last gradient.
 
     Row t shows the networks before update t; shares right stand still between validations. A network that has diverged
@@ -38,30 +38,16 @@ class EnsembleFilm:
         self.gone = np.zeros((len(choices.labels), choices.seeds), dtype=bool)
         self._limits: Numbers | None = None
         self._lowest = 1.0
-        self._seen = 0
         self.shares = np.zeros(self.gone.shape)
         self.validate(ensemble.record())
-        table, steps = self._table(*trial.since(0), 0)
-        self._tables, self._steps, self.rows = [table], [steps], 1
+        self._begin(*self._table(*trial.since(0), 0))
 
     def validate(self, record: EnsembleRecord) -> None:
         """Take the shares right from a record."""
         self.shares = self.choices.grouped(record.validation_accuracies.double().nan_to_num(0.0)).numpy()
 
-    def take(self, most_bytes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (rows, columns) and step numbers that are new; thinned to `most_bytes`, the newest always among them."""
-        first = self._seen
-        losses, norms = self._ensemble.since(first)
-        table, steps = self._table(losses, norms, first)
-        self._seen += len(steps)
-        table, steps = (table[1:], steps[1:]) if first == 0 else (table, steps)  # the trial's row stands already
-        if most_bytes is not None:
-            table, steps = thinned(table, steps, most_bytes)
-        if len(steps):
-            self._tables.append(table)
-            self._steps.append(steps)
-            self.rows += len(steps)
-        return table, steps
+    def _since(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._table(*self._ensemble.since(step), step)
 
     def _table(self, losses: torch.Tensor, norms: torch.Tensor, first: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(losses)

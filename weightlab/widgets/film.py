@@ -47,7 +47,33 @@ def predicted_activations(training: Training) -> np.ndarray | None:
     return activation_sizes(activation.function, gains, biases, square).numpy()
 
 
-class Film:
+class Rows:
+    """Rows for the stage as they come: `_begin` with one from before the start, then `take` what a run adds."""
+
+    def _begin(self, table: np.ndarray, steps: np.ndarray) -> None:
+        self._tables, self._steps = [table[:1]], [steps[:1]]
+        self._seen, self.rows = 0, 1
+
+    def _since(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (rows, columns) and step numbers from `step` on."""
+        raise NotImplementedError
+
+    def take(self, most_bytes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (rows, columns) and step numbers that are new; thinned to `most_bytes`, the newest always among them."""
+        table, steps = self._since(self._seen)
+        if self._seen == 0:  # the row from before the start stands already
+            table, steps, self._seen = table[1:], steps[1:], min(len(steps), 1)
+        self._seen += len(steps)
+        if most_bytes is not None:
+            table, steps = thinned(table, steps, most_bytes)
+        if len(steps):
+            self._tables.append(table)
+            self._steps.append(steps)
+            self.rows += len(steps)
+        return table, steps
+
+
+class Film(Rows):
     """What the stage has of a run: some of its steps as rows of one table, in the order of the picture's series.
 
     Row t shows the network before update t: loss and gradients there, the size of each layer's activations, and how
@@ -60,7 +86,6 @@ class Film:
         self.layers = training.layers
         self._theory = predicted_activations(training)
         self._origin = training.record().weight_paths[0].numpy().astype(np.float32)
-        self._seen = 0
         self._weights = self._origin[None]
         self._validation_loss = np.float32(np.nan)
         self.validated: float | None = None
@@ -68,23 +93,12 @@ class Film:
         trial = Training(training.experiment)
         trial.step()
         table, steps = self._table(trial.since(0))
-        self._tables, self._steps = [table[:1]], [steps[:1]]
-        self._weights, self.rows = self._origin[None], 1
+        self._begin(table, steps)
+        self._weights = self._origin[None]
         self.start = table[0]
 
-    def take(self, most_bytes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (rows, columns) and step numbers that are new; thinned to `most_bytes`, the newest always among them."""
-        news = self._training.since(self._seen)
-        table, steps = self._table(news)
-        self._seen += len(steps)
-        table, steps = (table[1:], steps[1:]) if len(steps) and steps[0] == 0 else (table, steps)
-        if most_bytes is not None:
-            table, steps = thinned(table, steps, most_bytes)
-        if len(steps):
-            self._tables.append(table)
-            self._steps.append(steps)
-            self.rows += len(steps)
-        return table, steps
+    def _since(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._table(self._training.since(step))
 
     def _table(self, news: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         steps = news["steps"].astype(np.float32)
