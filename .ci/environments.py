@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +33,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "tests.yml"
 INSTALL_SECONDS, TEST_SECONDS = 1800, 5400
-PROCESSORS = {  # torch and MKL do without the newer instructions of this x86 processor
-    "sse": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
-    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+PROCESSORS = {  # torch, MKL and OpenBLAS do without the newer instructions of this x86 processor
+    "sse": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Prescott"},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OPENBLAS_CORETYPE": "Haswell"},
 }
 OUTCOME = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)\b")
 
@@ -255,15 +256,15 @@ def try_all(pythons: Sequence[str], kinds: Sequence[str], folder: Path, resolve_
 
 
 def repeat_labs(times: int, threads: Sequence[str], instructions: Sequence[str]) -> Iterator[Row]:
-    """Run every lab `times` times, then once for each number of threads and each other kind of processor.
+    """Run every lab once for each number of threads and each other kind of processor, then `times` times in a row.
 
     Each output is compared with the page's. More threads or other vector instructions add up in another order, so they
     round differently.
     """
-    turns = [(f"{turn + 1} of {times}", "1, the default", {}) for turn in range(times)]
     # threads that wait must not keep a core busy: there may be more of them than cores
-    turns += [("once more", n, {"WEIGHTLAB_THREADS": n, "OMP_WAIT_POLICY": "passive"}) for n in threads]
-    turns += [("once more", f"1, on {name}", PROCESSORS[name]) for name in instructions]
+    turns = [("once", f"{n} threads", {"WEIGHTLAB_THREADS": n, "OMP_WAIT_POLICY": "passive"}) for n in threads]
+    turns += [("once", f"as with {name} only", PROCESSORS[name]) for name in instructions]
+    turns += [(f"{turn + 1} of {times}", "in a row", {}) for turn in range(times)]
     command = [sys.executable, "-m", "pytest", "labs"]
     for turn, what, chosen in turns:
         done = subprocess.run(
@@ -320,6 +321,11 @@ def main() -> None:
     def of_runs(rows: Sequence[Row], what: str) -> str:
         return f"{sum(row.ok for row in rows)} of {len(rows)} without a failure ({what})"
 
+    def of_labs(rows: Sequence[Row]) -> str:
+        counts = Counter(row.dependencies for row in rows)
+        kinds = (f"{count} {how}" if how == "in a row" else how for how, count in counts.items())
+        return of_runs(rows, f"all labs: {', '.join(kinds)}")
+
     with kept(chosen.keep) as folder:
         if chosen.binder:
             import binder_here
@@ -329,9 +335,7 @@ def main() -> None:
         elif chosen.repeat_labs is not None:
             numbers = [number for number in chosen.threads.split(",") if number]
             turns = repeat_labs(chosen.repeat_labs, numbers, chosen.processors)
-            rows = gather("| turn | threads of torch | | labs |", turns, lambda rows: None)
-            kinds = [f"{chosen.repeat_labs} in a row", *(f"{n} threads" for n in numbers), *chosen.processors]
-            told("labs again", of_runs(rows, f"runs of all labs: {', '.join(kinds)}"))
+            rows = gather("| turn | how | | labs |", turns, lambda rows: told("labs again", of_labs(rows)))
             ok = all(row.ok for row in rows)
         else:
             print(f"Each environment's log is beside its clone in {folder}")
