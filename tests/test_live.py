@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from typing import Any
@@ -126,3 +127,19 @@ def test_a_worker_that_was_never_used_has_no_thread() -> None:
     worker = Worker(lambda mail: None)
     assert threading.active_count() == before
     worker.close()
+
+
+def test_closed_again_by_a_thread_that_python_did_not_start() -> None:
+    worker = Worker(lambda mail: None)
+    worker.post({"type": "command"})
+    worker.close()
+    before, done = set(threading.enumerate()), _thread.allocate_lock()
+    done.acquire()
+
+    def collect_garbage() -> None:
+        worker.close()
+        done.release()
+
+    _thread.start_new_thread(collect_garbage, ())
+    assert done.acquire(timeout=5)
+    assert set(threading.enumerate()) == before

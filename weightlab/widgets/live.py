@@ -62,7 +62,9 @@ class Worker:
             self._closed = True
             self._mail.clear()
             self._changed.notify_all()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        # neither current_thread() nor a join once it has ended: the thread that collects garbage closes again, and may
+        # be one that Python did not start and would count among its own from then on
+        if self._thread is not None and self._thread.is_alive() and self._thread.ident != threading.get_ident():
             self._thread.join(timeout)
 
     def drain(self, timeout: float = 30.0) -> bool:
