@@ -129,8 +129,8 @@ def test_a_labs_panel_plays_on_its_page(offline: OfflineBrowser, site: Path, sch
     frame = page.page.frames[1]
     stage = "document.querySelector('.weightlab').weightlab"
     assert frame.evaluate(f"{stage}.theme.dark") == (scheme == "dark")
-    # all of the replay is seen without a scroll bar of its own
-    assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    # all of the replay is seen without a scroll bar of its own, once the page has heard how high it is
+    frame.wait_for_function("() => document.documentElement.scrollHeight <= innerHeight", timeout=5000)
     frame.get_by_role("button", name="Play or pause the animation").click()
     frame.wait_for_function(f"() => {stage}.playing && {stage}.place > 1")
     slider = frame.get_by_label("Learning rate η", exact=True)
