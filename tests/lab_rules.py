@@ -19,7 +19,8 @@ from weightlab.exercise_cells import STUB, read_exercises
 ROOT = Path(__file__).resolve().parent.parent
 START_PAGE = "00_start_here.ipynb"  # five minutes long: no minimum of predictions and exercises
 MAX_BYTES = 200_000
-MAX_CELLS, MAX_LINES, MAX_MEDIAN = 25, 15, 4
+MAX_CELLS, MAX_LINES, MAX_MEDIAN = 25, 15, 5
+MAX_WIDTH = 105  # characters beside JupyterLab's file browser, 1280 px wide; tests/test_browser_labs.py looks
 MIN_PREDICTIONS, MIN_EXERCISES = 3, 3
 FORBIDDEN = {
     r"\bimport \*": "names from nowhere; import them one by one",
@@ -122,6 +123,19 @@ def has_the_right_size(lab: Lab) -> Iterator[str]:
     size = lab.path.stat().st_size
     if size >= MAX_BYTES:
         yield f"{size / 1000:.0f} kB, at most {MAX_BYTES / 1000:.0f} kB"
+
+
+def fits_the_page(lab: Lab) -> Iterator[str]:
+    for index, cell in enumerate(lab.code):
+        for line in cell.source.splitlines():
+            if len(line) > MAX_WIDTH:
+                yield f"code cell {index} has a line of {len(line)} characters, cut on a laptop: at most {MAX_WIDTH}"
+        for output in cell.outputs:
+            data = output.get("data", {})
+            shown = output.get("text", "") + (data["text/plain"] if set(data) == {"text/plain"} else "")
+            for line in shown.splitlines():
+                if len(line) > MAX_WIDTH:
+                    yield f"code cell {index} prints a line of {len(line)}, which breaks: at most {MAX_WIDTH}"
 
 
 def imports_in_the_first_cell_only(lab: Lab) -> Iterator[str]:
@@ -254,6 +268,7 @@ def asks_enough(lab: Lab) -> Iterator[str]:
 
 RULES: tuple[Callable[[Lab], Iterator[str]], ...] = (
     has_the_right_size,
+    fits_the_page,
     imports_in_the_first_cell_only,
     uses_nothing_forbidden,
     is_executed_top_to_bottom,

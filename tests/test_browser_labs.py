@@ -24,6 +24,9 @@ NOTEBOOKS = sorted(LABS.glob("*.ipynb"))
 SECONDS_TO_SHOW = 10
 STEPS = 14  # two passes of the update loop and two lines; enough for momentum to matter in a training
 HOW_FAST = {"pace"}  # changes how fast a run goes, not what it does
+# The beginning of each cell in sight whose code is wider than it, beside the file browser and in a window 1280 px wide.
+CUT_CODE = """() => [...document.querySelectorAll(".jp-CodeCell .cm-scroller")]
+    .filter(code => code.scrollWidth > code.clientWidth).map(code => code.innerText.slice(0, 80))"""
 
 
 class LabPage:
@@ -83,6 +86,7 @@ def test_every_panel_shows_its_picture_and_nothing_fails(
         record_property("seconds", time.perf_counter() - begun)
         record_property("panels", 1)
         assert views and not [view for view in views if view["empty"]]
+        assert opened.notebook.page.evaluate(CUT_CODE) == [], "lines of code run over the right edge"
     if folder := request.config.getoption("--screenshots", default=None):
         keep_pictures(opened, folder)
     assert opened.faults() == []

@@ -43,6 +43,7 @@ def states(report: Report) -> dict[str, str]:
     [
         (result("✓ right: 2"), "right", "right: 2"),
         (result("✗ not yet: 3 is too large by 1."), "wrong", "not yet: 3 is too large by 1."),
+        (result("✗ not yet: too large.\n  Hint: halve it\nor not"), "wrong", "not yet: too large. Hint: halve it"),
         (result("○ not answered yet"), "open", "not answered yet"),
         (error("NameError", "name 'x' is not defined\nmore"), "error", "NameError: name 'x' is not defined"),
         ([], "silent", "its check has printed no verdict"),

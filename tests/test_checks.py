@@ -75,7 +75,7 @@ def test_a_number_passes_exactly_when_it_is_within_tolerance(expected: float, ga
     answer = expected + gap
     verdict = check_number(answer, expected, tolerance)
     assert verdict.passed == (abs(answer - expected) <= tolerance)
-    assert "\n" not in repr(verdict)
+    assert "\n" not in verdict.message
     if not verdict.passed:
         assert ("too large" in verdict.message) == (answer > expected)
 
@@ -142,7 +142,17 @@ REGIMES = ["monotone", "oscillating", "diverging"]
 )
 def test_a_choice_is_judged_and_a_slip_of_the_pen_is_named(answer: object, passed: bool, said: str) -> None:
     verdict = check_choice(answer, "oscillating", REGIMES, "look at the sign")
-    assert verdict.passed is passed and said in verdict.message and "\n" not in repr(verdict)
+    assert verdict.passed is passed and said in verdict.message and "\n" not in verdict.message
+
+
+def test_a_long_verdict_breaks_between_words_and_reads_on() -> None:
+    hint = "the sum over the batch is not its mean, " * 4
+    verdict = check_number(3.0, 2.0, 0.1, hint)
+    first, *more = repr(verdict).splitlines()
+    assert first.startswith("✗ not yet: 3 is too large by 1. Hint: the sum") and len(more) == 1
+    assert all(len(line) <= 100 for line in (first, *more)) and more[0].startswith("  ")
+    assert " ".join([first, *(line.strip() for line in more)]) == f"✗ {verdict.message}".strip()
+    assert max(map(len, repr(Verdict(False, "x" * 300)).splitlines())) > 100, "what has no space stays whole"
 
 
 @pytest.mark.parametrize(
@@ -155,9 +165,9 @@ def test_a_choice_is_judged_and_a_slip_of_the_pen_is_named(answer: object, passe
     ],
 )
 def test_a_hint_to_a_choice_is_given_where_it_helps(answer: object, said: str) -> None:
-    assert repr(check_choice(answer, "oscillating", REGIMES)) == f"✗ not yet: {said}"
+    assert check_choice(answer, "oscillating", REGIMES).message == f"not yet: {said}"
     hint = "" if "among" in said else " Hint: look at the sign"
-    assert repr(check_choice(answer, "oscillating", REGIMES, "look at the sign")) == f"✗ not yet: {said}{hint}"
+    assert check_choice(answer, "oscillating", REGIMES, "look at the sign").message == f"not yet: {said}{hint}"
 
 
 def test_a_right_function_passes_whatever_its_way() -> None:
@@ -192,7 +202,7 @@ def _raises(w: Tensor, g: Tensor, lr: float) -> Tensor:
 def test_a_wrong_function_is_told_on_which_input_and_how(function: object, said: str) -> None:
     verdict = check_function(function, reference_step, INPUTS, "minus the gradient")
     assert verdict.passed is False
-    assert said in verdict.message and "\n" not in repr(verdict)
+    assert said in verdict.message and "\n" not in verdict.message
 
 
 def test_a_verdict_on_a_function_is_told_whole() -> None:
@@ -259,7 +269,7 @@ def test_the_tolerance_of_a_function_is_relative_to_the_largest_entry() -> None:
 )
 def test_a_run_is_judged_by_what_it_measures_against_the_goal(answer: object, passed: bool, said: str) -> None:
     verdict = check_run(answer, loss_of, at_most=0.01, quantity="final loss", hint="smaller")
-    assert verdict.passed is passed and said in verdict.message and "\n" not in repr(verdict)
+    assert verdict.passed is passed and said in verdict.message and "\n" not in verdict.message
 
 
 def test_a_verdict_on_a_run_is_told_whole() -> None:
@@ -267,8 +277,8 @@ def test_a_verdict_on_a_run_is_told_whole() -> None:
         "✗ not yet: measured value 0.25 is too small by 0.75, the goal is at least 1."
     )
     assert repr(check_run("fast", loss_of, at_most=1, hint="a number")).endswith("'int'. Hint: a number")
-    assert repr(check_run(math.inf, loss_of, at_most=1, hint="less")) == (
-        "✗ not yet: the measured value cannot be judged: a finite number is asked for, got inf; did the run diverge?"
+    assert check_run(math.inf, loss_of, at_most=1, hint="less").message == (
+        "not yet: the measured value cannot be judged: a finite number is asked for, got inf; did the run diverge?"
         " Hint: less"
     )
 

@@ -92,9 +92,15 @@ def set_warning(lab: Lab) -> None:
     lab.code[1].outputs = [nbformat.v4.new_output("stream", name="stderr", text="UserWarning")]
 
 
+def set_long_line(lab: Lab) -> None:
+    lab.code[1].outputs = [nbformat.v4.new_output("stream", text="w\n" + "w" * 106 + "\n")]
+
+
 BREAKS: dict[str, Callable[[Lab], object]] = {
     "lines, at most 15": change_source(1, "limit = 2.0\n" * 16),
     "the median cell": lambda lab: [cell.update(source="w = 1\n" * 6) for cell in lab.code[1:]],
+    "cut on a laptop": change_source(1, "limit = 2.0  # " + "w" * 91),
+    "which breaks": set_long_line,
     "code cells, at most 25": lambda lab: lab.book.cells.extend(code("w = 1") for _ in range(25)),
     "kB, at most": lambda lab: lab.path.write_bytes(b" " * 300_000),
     "imports and nothing else": change_source(0, "import torch\nw = 1"),

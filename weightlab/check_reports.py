@@ -25,7 +25,8 @@ from weightlab.exercise_cells import Exercise, exercise_name, read_exercises, sa
 from weightlab.validate import number
 
 STATES = {"✓": "right", "✗": "wrong", "○": "open"}  # the signs that a verdict prints begins with
-_VERDICT = re.compile(rf"^([{''.join(STATES)}]) (.*)$", flags=re.MULTILINE)
+# a sign, and a sentence that goes on in lines that are set in
+_VERDICT = re.compile(rf"^([{''.join(STATES)}]) (.*(?:\n  .*)*)$", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _state(cells: list[Any]) -> tuple[str, str]:
         if errors[0].ename == "KeyboardInterrupt":  # by the timeout, or by whoever saved it
             return "error", "stopped while it ran"
         return "error", f"{errors[0].ename}: {errors[0].evalue}".splitlines()[0]
-    return STATES.get(sign, "silent"), message
+    return STATES.get(sign, "silent"), message.replace("\n  ", " ")
 
 
 def _row(finding: Finding, width: int) -> str:

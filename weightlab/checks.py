@@ -1,4 +1,4 @@
-"""Verdicts on a learner's answer: pure functions whose result prints as one readable line at the end of a lab cell.
+"""Verdicts on a learner's answer: pure functions whose result prints as one readable sentence at the end of a lab cell.
 
 An answer that is still `...` is "not answered yet", never an error, so that Run All reaches the end of a lab.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import reprlib
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 NOT_ANSWERED = "not answered yet: replace the ... by your answer and run the cell again"
+WIDTH = 100  # characters of a line: Jupyter breaks one that is too long for the page in the middle of a word
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,7 +28,8 @@ class Verdict:
     message: str
 
     def __repr__(self) -> str:
-        return {True: "✓ ", False: "✗ ", None: "○ "}[self.passed] + self.message
+        sign = {True: "✓", False: "✗", None: "○"}[self.passed]
+        return textwrap.fill(f"{sign} {self.message}", WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
 def check_number(answer: object, expected: float, tolerance: float, hint: str = "", *, name: str = "") -> Verdict:

@@ -55,10 +55,10 @@ def _endings(treatment: Treatment) -> tuple[str, str]:
 def cures_summary(wards: Mapping[str, Mapping[str, Treatment]]) -> str:
     """One line a cure, one column a disease: the verdicts, "·" where the network has no place for the cure."""
     names = [name for name in CURES if name != "none" and any(name in ward for ward in wards.values())]
-    lines = [f"{'':20}" + "".join(f"{ward['none'].disease.label:22}" for ward in wards.values())]
+    lines = [f"{'':17}" + "".join(f"{ward['none'].disease.label:22}" for ward in wards.values())]
     for name in names:
         found = [verdict(ward[name], ward["none"]) if name in ward else "·" for ward in wards.values()]
-        lines.append(f"{CURES[name].label:20}" + "".join(f"{one:22}" for one in found))
+        lines.append(f"{CURES[name].label:17}" + "".join(f"{one:22}" for one in found))
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -61,8 +61,9 @@ class Choices:
         rights, gone = self.grouped(record.validation_accuracies.nan_to_num(0.0)), self.grouped(record.diverged_at >= 0)
         for i, label in enumerate(self.labels):
             spread = f" ± {rights[i].std():3.0%}" if self.seeds > 1 else ""
-            counts = [f"over {share:.0%}: {int((rights[i] > share).sum())} of {self.seeds}" for share in over]
-            parts = [f"{label:{width}} {', '.join(counts) or f'{rights[i].mean():3.0%}{spread} right'}"]
+            counts = ", ".join(f"{share:.0%}: {int((rights[i] > share).sum())}" for share in over)
+            counted = f"over {counts} of {self.seeds}" if over else f"{rights[i].mean():3.0%}{spread} right"
+            parts = [f"{label:{width}} {counted}"]
             if self.first_gradients is not None:
                 first, last = (self.grouped(record.gradient_norms[0, :, layer])[i] for layer in (0, -2))
                 theory = f"theory {self.first_gradients[i]:.2g}"
