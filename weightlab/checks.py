@@ -29,7 +29,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         sign = {True: "✓", False: "✗", None: "○"}[self.passed]
-        return textwrap.fill(f"{sign} {self.message}", WIDTH, subsequent_indent="  ", break_long_words=False)
+        text = f"{sign} {self.message}"
+        return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def check_number(answer: object, expected: float, tolerance: float, hint: str = "", *, name: str = "") -> Verdict:

@@ -127,6 +127,7 @@ function drawTicks(ctx, plot, theme, lines) {
   const stride = Math.ceil(named.length / Math.max(1, Math.floor(area.w / 42)));
   const xTicks = named.length ? named.filter((t) => t.value % stride === 0)
     : x.log ? logTicks(...x.limits, wanted) : linearTicks(...x.limits, wanted);
+  const room = named.length ? stride * Math.abs(x.at(1) - x.at(0)) - 8 : undefined; // names that touch read as one word
   const yTicks = (y.log ? logTicks : linearTicks)(...y.limits, Math.max(2, Math.floor(area.h / 36)));
   ctx.strokeStyle = theme.grid;
   ctx.fillStyle = theme.faint;
@@ -137,7 +138,7 @@ function drawTicks(ctx, plot, theme, lines) {
     const px = Math.round(x.at(tick.value)) + 0.5;
     if (px < area.x - 1 || px > area.x + area.w + 1) continue;
     if (lines && !named.length) { ctx.moveTo(px, area.y); ctx.lineTo(px, area.y + area.h); }
-    ctx.fillText(tick.text, px, area.y + area.h + 6);
+    ctx.fillText(tick.text, px, area.y + area.h + 6, room);
   }
   ctx.textAlign = "right";
   ctx.textBaseline = "middle";
