@@ -146,10 +146,10 @@ def test_a_choice_is_judged_and_a_slip_of_the_pen_is_named(answer: object, passe
 
 
 def test_a_long_verdict_breaks_between_words_and_reads_on() -> None:
-    hint = "half-open " * 12
+    hint = "the " + "half-open " * 12
     verdict = check_number(3.0, 2.0, 0.1, hint)
     first, *more = repr(verdict).splitlines()
-    assert first.startswith("✗ not yet: 3 is too large by 1. Hint: half-open") and len(more) == 1
+    assert first.startswith("✗ not yet: 3 is too large by 1. Hint: the half-open") and len(more) == 1
     assert all(len(line) <= 100 for line in (first, *more)) and more[0].startswith("  ")
     assert " ".join([first, *(line.strip() for line in more)]) == f"✗ {verdict.message}".strip()
     assert max(map(len, repr(Verdict(False, "x" * 300)).splitlines())) > 100, "what has no space stays whole"
