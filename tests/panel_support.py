@@ -27,6 +27,13 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
         time.sleep(0.005)
 
 
+def ends(control: dict[str, Any]) -> list[Any]:
+    """Both ends of a slider, both states of a tick box, every entry of a menu; `control` as the page gets it."""
+    if control["kind"] == "slider":
+        return [control["positions"][0], control["positions"][-1]]
+    return [value for value, _ in control["options"]] if control["kind"] == "choice" else [True, False]
+
+
 def unpacked_floats(planes: bytes, place: dict[str, Any]) -> NDArray[np.float32]:
     """Tables again, by running sums modulo 2³²; the inverse of packed.py, written from its description."""
     count, rows, columns = place["shape"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
-from panel_support import say, wait_for
+from panel_support import ends, say, wait_for
 
 from weightlab.ensemble_choices import RATES, SCALED_RATES, first_gradient, rates_for, start_choices
 from weightlab.ensembles import train_together
@@ -306,9 +306,7 @@ def test_every_control_takes_every_end_of_its_range(varies: str) -> None:
     tiny = {**SMALL, "seeds": 1, "batch_size": 8}
     panel = EnsemblePanel(varies=varies, **tiny)
     for control in panel.controls:
-        options = [value for value, _ in control.get("options", [])]
-        ends = options or [control["positions"][0], control["positions"][-1]]
-        for value in ends:
+        for value in ends(control):
             say(panel, type="set", values={control["name"]: value}, seq=1)
             assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
             panel.run(steps=2)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
-from panel_support import say, wait_for
+from panel_support import ends, say, wait_for
 
 from weightlab import imbalance_theory as theory
 from weightlab.imbalanced_runs import ImbalanceExperiment, train_imbalanced
@@ -196,13 +196,8 @@ def test_bad_arguments_name_the_nearest_right_ones() -> None:
 def test_every_control_takes_every_end_of_its_range() -> None:
     panel = ImbalancePanel(**QUICK)
     for control in list(panel.controls):
-        ends: list[Any] = [True, False]
-        if control["kind"] == "slider":
-            ends = [control["positions"][0], control["positions"][-1]]
-        elif control["kind"] == "choice":
-            ends = [value for value, _ in control["options"]]
         before = panel.values[control["name"]]
-        for value in ends:
+        for value in ends(control):
             say(panel, type="set", values={control["name"]: value, "pace": 5000.0}, seq=1)
             assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
             assert np.isfinite(column(panel, "share", "no technique")).all()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
-from panel_support import say, wait_for
+from panel_support import ends, say, wait_for
 
 from weightlab.landscapes import LANDSCAPES, landscape_from_function
 from weightlab.training import train
@@ -441,13 +441,8 @@ def test_a_panel_reads_as_one_line_and_carries_a_picture_with_alt_text(name: str
 def test_every_control_takes_every_end_of_its_range(name: str) -> None:
     panel = ALL[name]()
     for control in list(panel.controls):
-        ends: list[Any] = [True, False]
-        if control["kind"] == "slider":
-            ends = [control["positions"][0], control["positions"][-1]]
-        elif control["kind"] == "choice":
-            ends = [value for value, _ in control["options"]]
         before = panel.values[control["name"]]
-        for value in ends:
+        for value in ends(control):
             if control["name"] == "batch_size" and value > 256:
                 continue  # more than a small dataset has: refused, and tested above
             say(panel, type="set", values={control["name"]: value}, seq=1)

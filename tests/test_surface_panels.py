@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
-from panel_support import say, wait_for
+from panel_support import ends, say, wait_for
 
 from weightlab.sharpness import edge_experiment, noisy_digits, watch_sharpness
 from weightlab.update_rules import optimizer
@@ -36,12 +36,6 @@ def column(panel: Panel, view: str, name: str) -> np.ndarray:
 
 def names(panel: Panel, view: str) -> list[str]:
     return [s["name"] for s in panel.picture["series"] if s["view"] == view]
-
-
-def ends(control: dict[str, Any]) -> list[Any]:
-    if control["kind"] == "slider":
-        return [control["positions"][0], control["positions"][-1]]
-    return [value for value, _ in control["options"]]
 
 
 # ---- the plane ---------------------------------------------------------------------------------------------------
