@@ -147,6 +147,8 @@ window.drive = (() => {
       if (!inked(stage.still, plot.area)) missing.push("axes");
       if (numbers && !inked(stage.moving, plot.area)) missing.push("series");
       if (plot.view.png && plot.view.png.byteLength && !stage.images.has(plot.view.name)) missing.push("backdrop");
+      const [low, high] = plot.y.limits;
+      if (plot.bars && !log && (low > 0 || high < 0)) missing.push("the zero that bars stand on");
       return { name: plot.view.name, empty: missing.join(" and ") };
     });
   }

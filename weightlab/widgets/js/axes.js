@@ -53,7 +53,8 @@ function layoutView(view, box, picture, table) {
   if (bars.length) span = [-0.6, Math.max(...bars.map((s) => s.columns.length)) - 0.4];
   else if (overSteps) span = [0, Math.max(1, last)];
   const xLimits = axisLimits(view.x, xColumns, table, span, references.flatMap((r) => r.xs));
-  const yLimits = axisLimits(view.y, yColumns, table, null, references.flatMap((r) => r.ys));
+  const foot = bars.length ? [0] : []; // a bar's length says something only if it stands on zero
+  const yLimits = axisLimits(view.y, yColumns, table, null, [...references.flatMap((r) => r.ys), ...foot]);
   const margin = { left: 64, right: 18, top: 26, bottom: 40 };
   const area = {
     x: box.x + margin.left, y: box.y + margin.top,
