@@ -149,6 +149,14 @@ window.drive = (() => {
       if (plot.view.png && plot.view.png.byteLength && !stage.images.has(plot.view.name)) missing.push("backdrop");
       const [low, high] = plot.y.limits;
       if (plot.bars && !log && (low > 0 || high < 0)) missing.push("the zero that bars stand on");
+      const names = plot.view.x.ticks.map((text, value) => ({ text, value })).filter((t) => t.text);
+      const gap = names.length > 1 ? (plot.x.at(1) - plot.x.at(0)) / 2 : 0;
+      const below = { y: plot.area.y + plot.area.h + 4, w: 5, h: 16 };
+      const every = Math.max(1, Math.ceil(names.length / Math.floor(plot.area.w / 42)));
+      for (let i = 0; gap && i + every < names.length; i += every) {
+        const middle = plot.x.at(names[i].value) + every * gap;
+        if (inked(stage.still, { ...below, x: middle - 2.5 })) missing.push(`a space after ${names[i].text}`);
+      }
       return { name: plot.view.name, empty: missing.join(" and ") };
     });
   }
