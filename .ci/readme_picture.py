@@ -20,7 +20,7 @@ from browser_support import lab_browser  # noqa: E402
 
 TARGET = ROOT / ".github" / "training.webp"
 FRAMES, SECONDS, WIDTH = 36, 6.0, 760
-CELL = """from weightlab.widgets.training_panel import TrainingPanel
+CELL = """from weightlab.playground.panel import TrainingPanel
 panel = TrainingPanel(dataset="spirals", depth=3, width=24, activation="tanh", rule="adam", learning_rate=0.01,
                       batch_size=64, steps=220, pace=30, controls=("learning_rate", "rule", "activation"))
 panel"""

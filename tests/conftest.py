@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # In CI the same examples every time, so that a change is to blame for a failure; elsewhere new ones are tried.
     settings.register_profile("ci", derandomize=True, database=None, print_blob=True)
-    # For tests/mutation.py: that a test fails is all it asks, so no simpler example is looked for.
+    # For tests/scale/mutation.py: that a test fails is all it asks, so no simpler example is looked for.
     same = settings.get_profile("ci")
     settings.register_profile("mutation", parent=same, phases=[Phase.explicit, Phase.generate])
     if os.environ.get("CI"):
@@ -85,7 +85,7 @@ def nothing_is_left_behind() -> Iterator[None]:
     """Closes the panels that a test has opened; no widget and no thread may then remain of them."""
     from ipywidgets.widgets.widget import _instances
 
-    from weightlab.widgets.panel import Panel
+    from weightlab.stage.panel import Panel
 
     widgets, threads = set(_instances), set(threading.enumerate())
     yield

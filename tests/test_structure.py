@@ -1,56 +1,45 @@
-"""The layer table, held by reading every file's imports: a module imports from modules above it in the list only.
+"""The house, held by reading every file's imports: from a later storey to an earlier one only, no subject from another.
 
-The list is the docstring of weightlab/__init__.py, then those of programs/__init__.py and widgets/__init__.py in it.
+The storeys are listed here, not the files, so that a new file needs no entry; a new subject is one word in `SUBJECTS`.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "weightlab"
-
-
-def listed(path: Path) -> dict[str, str]:
-    """Module -> the heading above it ("Layer 0, …"), in the order of the list in a file's docstring."""
-    found: dict[str, str] = {}
-    heading = ""
-    for line in (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines():
-        entry = re.match(r"    ([a-z_0-9]+)  *\S", line)
-        if entry:
-            found[entry.group(1)] = heading
-        elif line:
-            heading = line
-    return found
-
-
-LAYERS = listed(PACKAGE / "__init__.py")
-FOLDERS = ("programs", "widgets")
-INSIDE = [f"{folder}.{name}" for folder in FOLDERS for name in listed(PACKAGE / folder / "__init__.py")]
-RANK = {name: rank for rank, name in enumerate([*LAYERS, *INSIDE])}
-LAYER_0 = {name for name, heading in LAYERS.items() if heading.startswith("Layer 0")}
-THEORY = {name for name in LAYER_0 if name.endswith("theory")}
-# Third-party packages (import names) and the only files that may use them, "figures" being every *_figures.py; torch
-# and numpy may be used everywhere.
+GROUND = ("validate", "devices")
+NOUNS = ("theory", "rules", "networks", "descent", "training")
+HANDS = ("pictures", "texts", "programs", "stage")
+SUBJECTS = (
+    "loop", "toys", "signals", "ensembles", "cures", "scheduling", "stopping", "imbalance", "surfaces", "playground"
+)  # fmt: skip
+ROOF = ("teaching",)
+# Rooms in the order in which they may be imported; subjects share a place, since none imports another.
+ORDER = [*GROUND, *NOUNS, *HANDS, SUBJECTS, *ROOF]
+RANK = {room: rank for rank, place in enumerate(ORDER) for room in ([place] if isinstance(place, str) else place)}
+# Third-party packages (import names) and what may use them: rooms, or files' names in any room; torch and numpy may be
+# used everywhere.
 HOMES: dict[str, tuple[str, ...]] = {
-    "sklearn": ("datasets", "imbalance", "scores"),
+    "sklearn": ("networks", "imbalance"),
     "imblearn": ("imbalance",),
-    "matplotlib": ("plots", "figures", "widgets"),
-    "anywidget": ("widgets",),
-    "ipywidgets": ("widgets",),
-    "traitlets": ("widgets",),
-    "IPython": ("widgets", "plots"),
+    "matplotlib": ("pictures", "figures", "toys"),
+    "anywidget": ("stage",),
+    "ipywidgets": ("stage",),
+    "traitlets": ("stage",),
+    "IPython": ("stage", "pictures", "teaching"),
 }
 
 
 def modules() -> dict[str, Path]:
-    """Dotted name inside the package -> file; the package itself is left out, `widgets` is its `__init__`."""
+    """Dotted name inside the package -> file; the package itself is left out."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -73,55 +62,66 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
             assert node.names[0].name != "*", f"{path.name}:{node.lineno} imports *; name what is used"
             source = node.module or ""
             for alias in node.names:
-                # `from weightlab import theory` and `from weightlab.widgets import panel` name a module last
+                # `from weightlab.theory import quadratic` names a module last
                 submodule = f"{source}.{alias.name}"
                 yield (submodule if submodule.removeprefix("weightlab.") in MODULES else source, node.lineno)
 
 
 def own_imports(name: str) -> list[tuple[str, int]]:
-    found = [(source, line) for source, line in imported(MODULES[name]) if source.split(".")[0] == "weightlab"]
-    return [(source.removeprefix("weightlab").removeprefix("."), line) for source, line in found]
+    """(module inside the package, line); the package itself, which holds the version only, is left out."""
+    found = [(source, line) for source, line in imported(MODULES[name]) if source.startswith("weightlab.")]
+    return [(source.removeprefix("weightlab."), line) for source, line in found]
+
+
+def room(name: str) -> str:
+    return name.split(".")[0]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_from_modules_above_it_only(name: str) -> None:
-    where = "/".join(["weightlab", *name.split(".")[:-1], "__init__.py"])
-    assert name in RANK, f"{name} is not in the list: add it to the docstring of {where}"
-    wrong = [f"line {line}: {source}" for source, line in own_imports(name) if RANK.get(source, -1) >= RANK[name]]
-    assert not wrong, f"weightlab.{name} imports from itself or from modules below it in the list: {wrong}"
+def test_imports_go_from_a_later_storey_to_an_earlier_one(name: str) -> None:
+    assert room(name) in RANK, f"{room(name)} is on no storey of {Path(__file__).name}: say where it belongs"
+    wrong = [
+        f"line {line}: {source}"
+        for source, line in own_imports(name)
+        if room(source) != room(name) and RANK[room(source)] >= RANK[room(name)]
+    ]
+    assert not wrong, f"weightlab.{name} imports from its own storey's later rooms, or another subject: {wrong}"
 
 
-def test_the_list_names_no_module_that_is_gone() -> None:
-    assert RANK.keys() <= MODULES.keys()
+def test_no_circle_of_imports() -> None:
+    graph = {name: {source for source, _ in own_imports(name)} for name in MODULES}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
-@pytest.mark.parametrize("name", sorted(LAYER_0))
-def test_layer_0_needs_torch_numpy_and_the_standard_library_only(name: str) -> None:
+def test_every_storey_names_rooms_that_exist() -> None:
+    assert RANK.keys() == {room(name) for name in MODULES}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "theory"])
+def test_theory_knows_neither_rules_nor_runs(name: str) -> None:
+    assert {room(source) for source, _ in own_imports(name)} <= {"validate", "theory"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) in ("theory", "rules", *GROUND)])
+def test_rules_and_theory_need_torch_numpy_and_the_standard_library_only(name: str) -> None:
     roots = {source.split(".")[0] for source, _ in imported(MODULES[name])}
     assert roots <= {"torch", "numpy", "weightlab"} | sys.stdlib_module_names
-
-
-@pytest.mark.parametrize("name", sorted(THEORY))
-def test_theory_knows_neither_rules_nor_runs(name: str) -> None:
-    assert {source for source, _ in own_imports(name)} <= {"validate"}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_library_is_used_only_where_it_belongs(name: str) -> None:
     for source, line in imported(MODULES[name]):
         homes = HOMES.get(source.split(".")[0])
-        kind = "figures" if name.endswith("_figures") else name.split(".")[0]
-        assert homes is None or kind in homes, f"{name}:{line} imports {source}, which belongs to {homes}"
+        fits = homes is None or {room(name), name.split(".")[-1]} & set(homes)
+        assert fits, f"{name}:{line} imports {source}, which belongs to {homes}"
         assert source != "matplotlib.pyplot", f"{name}:{line}: pyplot leaks figures into running cells; use Figure"
 
 
-def test_the_list_and_the_imports_are_read_as_they_are_meant() -> None:
-    """The checks above would pass on nothing if either were misread."""
-    assert list(LAYERS)[0] == "validate" and LAYERS["widgets"].startswith("Layer 4")
-    assert len({heading[:7] for heading in LAYERS.values()}) == 5
-    assert RANK["widgets.descent_panel"] > RANK["widgets.panel"] > RANK["plots"] > RANK["training"] > RANK["theory"]
-    assert {"activations", "initializers", "validate"} <= {source for source, _ in own_imports("models")}
-    assert "torch" in {source for source, _ in imported(MODULES["theory"])}
+def test_the_imports_are_read_as_they_are_meant() -> None:
+    """The checks above would pass on nothing if they were misread."""
+    assert RANK["toys"] == RANK["loop"] > RANK["stage"] > RANK["training"] > RANK["theory"]
+    assert {"networks.activations", "validate"} <= {source for source, _ in own_imports("networks.models")}
+    assert "torch" in {source for source, _ in imported(MODULES["theory.quadratic"])}
 
 
 def test_importing_the_package_does_nothing_heavy() -> None:

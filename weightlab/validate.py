@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from typing import Any
+
+MAX_SEED = 2**53 - 1  # what a float, and so a link text, still holds exactly
 
 
 def choose(kind: str, name: object, options: Iterable[str]) -> str:
@@ -68,3 +71,11 @@ def whole_number(name: str, value: object, low: int, high: int, why: str = "") -
         remedy = f"; {why}" if why else ""
         raise ValueError(f"{name} must be a whole number in [{low}, {high}], got {result:g}{remedy}")
     return int(result)
+
+
+def pairs(changes: object, parts: int, form: str) -> tuple[Any, ...]:
+    """`changes` as a tuple whose entries have `parts` parts each; else TypeError with the `form` they take."""
+    listed = isinstance(changes, (tuple, list))
+    if not listed or not all(isinstance(one, (tuple, list)) and len(one) == parts for one in changes):  # type: ignore
+        raise TypeError(f"changes must be a tuple of {form}, got {changes!r}")
+    return tuple(changes)  # type: ignore[arg-type]

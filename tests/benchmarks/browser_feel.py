@@ -19,7 +19,8 @@ from typing import Any
 
 import nbformat
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
 from benchmarks.slow_link import SlowLink  # noqa: E402
 from browser_support import NotebookPage, lab_browser  # noqa: E402
@@ -27,9 +28,9 @@ from browser_support import NotebookPage, lab_browser  # noqa: E402
 DIRECT = (0.0, 1000.0)
 LINKS = (DIRECT, (80.0, 10.0), (200.0, 1.0))
 CELLS = (
-    "from weightlab.widgets.descent_panel import DescentPanel\n"
-    "from weightlab.widgets.signal_panel import SignalPanel\n"
-    "from weightlab.widgets.training_panel import TrainingPanel",
+    "from weightlab.toys.panel import DescentPanel\n"
+    "from weightlab.signals.panel import SignalPanel\n"
+    "from weightlab.playground.panel import TrainingPanel",
     "DescentPanel('rotated_quadratic', ('gradient_descent', 'momentum', 'nesterov'), steps=300)",
     "DescentPanel('quadratic', ('momentum',), settings_map=True, steps=300)",
     "SignalPanel()",

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.side_by_side import Row, in_turn, row
 
-from weightlab.datasets import dataset
-from weightlab.ensembles import Ensemble, variations
-from weightlab.experiments import TrainingExperiment
-from weightlab.models import model
-from weightlab.training import Training
-from weightlab.update_rules import optimizer
+from weightlab.ensembles.run import Ensemble, variations
+from weightlab.networks.datasets import dataset
+from weightlab.networks.models import model
+from weightlab.rules.update_rules import optimizer
+from weightlab.training.experiment import TrainingExperiment
+from weightlab.training.run import Training
 
 TOGETHER = 16
 NETWORKS = (  # data set, depth, width, batch, examples a batch
@@ -37,7 +37,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
         times = in_turn({"together": taking(steps, together.step), "one": taking(steps, one.step)}, repetitions)
         what = f"{TOGETHER} networks at once, {depth} × {width} on {data}, batch {batch}: a step of all"
         yield row(
-            what, times, "together", "one", "one run of weightlab.training, 16 times its step", "≥ 5.3 (16/3)",
+            what, times, "together", "one", "one run of weightlab.training.run, 16 times its step", "≥ 5.3 (16/3)",
             ours_each=steps, theirs_each=steps / TOGETHER,
         )  # fmt: skip
 

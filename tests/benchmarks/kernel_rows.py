@@ -15,8 +15,8 @@ from benchmarks.training_rows import NETWORKS, LiveTraining, experiment_with
 
 IMPORTS = {
     "torch": "import torch",
-    "import weightlab and its runs": "import weightlab, weightlab.descent, weightlab.training",
-    "all that a lab imports": "import weightlab.widgets.descent_panel, weightlab.widgets.training_panel",
+    "import weightlab and its runs": "import weightlab, weightlab.descent.run, weightlab.training.run",
+    "all that a lab imports": "import weightlab.toys.panel, weightlab.playground.panel",
 }
 
 
@@ -35,7 +35,7 @@ def _imports(repetitions: int) -> Iterator[Row]:
     for name in list(IMPORTS)[1:]:
         more = [own - other for own, other in zip(times[name], theirs, strict=True)]
         shown = [f"{spread(values)} s" for values in (times[name], theirs, more)]
-        wanted = "≤ 0.3 s more" if "widgets" not in IMPORTS[name] else ""
+        wanted = "≤ 0.3 s more" if "panel" not in IMPORTS[name] else ""
         yield Row(f"{name}, a fresh process", shown[0], "import torch", shown[1], f"{shown[2]} more", wanted)
 
 

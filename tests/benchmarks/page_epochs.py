@@ -23,7 +23,8 @@ from typing import Any
 
 import nbformat
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
 from browser_support import LabBrowser, lab_browser  # noqa: E402
 
@@ -32,8 +33,8 @@ NETWORKS = (("2-4-2-1, as its page opens", "4,2", 2, 4), ("2-8-8-8-8-8-8-1, its 
 ROUNDS, SECONDS, WARM = 3, 5.0, 2.0
 BATCHES = 25  # of 10 among 250
 SETTINGS = "#activation=tanh&batchSize=10&dataset=circle&learningRate=0.03&noise=0&percTrainData=50&seed=0.1"
-OURS = """from weightlab.datasets import dataset, dataset_from_tensors
-from weightlab.widgets.training_panel import TrainingPanel
+OURS = """from weightlab.networks.datasets import dataset, dataset_from_tensors
+from weightlab.playground.panel import TrainingPanel
 made = dataset("circles", validation_fraction=0)
 data = dataset_from_tensors(made.x_train[:250], made.y_train[:250], name="two circles", validation_fraction=0)
 TrainingPanel(dataset=data, model="mlp", depth={depth}, width={width}, activation="tanh", learning_rate=0.03,

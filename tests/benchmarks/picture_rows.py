@@ -10,15 +10,16 @@ from benchmarks.side_by_side import Row, Timed, absent, in_turn, is_there, row, 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weightlab.descent import descend
-from weightlab.experiments import DescentExperiment
-from weightlab.landscapes import landscape
-from weightlab.pictures import Picture
-from weightlab.plots import contour_backdrop, draw_picture
-from weightlab.records import DescentRecord
-from weightlab.update_rules import optimizer
-from weightlab.widgets.descent_picture import descent_picture
-from weightlab.widgets.stage import picture_message
+from weightlab.descent.experiment import DescentExperiment
+from weightlab.descent.landscapes import landscape
+from weightlab.descent.record import DescentRecord
+from weightlab.descent.run import descend
+from weightlab.pictures.contours import contour_backdrop
+from weightlab.pictures.picture import Picture
+from weightlab.pictures.still import draw_picture
+from weightlab.rules.update_rules import optimizer
+from weightlab.stage.stage import picture_message
+from weightlab.toys.picture import descent_picture
 
 RULES = ("gradient_descent", "momentum", "nesterov")
 REDRAW, IPYMPL = "full matplotlib redraw to PNG", "ipympl draw_idle"

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from benchmarks.side_by_side import Row, absent, in_turn, row
 
-from weightlab.datasets import Dataset, dataset, dataset_from_tensors
-from weightlab.experiments import TrainingExperiment
-from weightlab.models import model
-from weightlab.training import Training
-from weightlab.update_rules import optimizer
+from weightlab.networks.datasets import Dataset, dataset, dataset_from_tensors
+from weightlab.networks.models import model
+from weightlab.rules.update_rules import optimizer
+from weightlab.training.experiment import TrainingExperiment
+from weightlab.training.run import Training
 
 VARIABLE = "WEIGHTLAB_PLAYGROUND"
 HERE = Path(__file__).resolve().parent

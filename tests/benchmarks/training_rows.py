@@ -15,15 +15,16 @@ from benchmarks.side_by_side import Row, Timed, absent, in_turn, is_there, row
 from torch import nn
 from torch.nn import functional
 
-from weightlab.datasets import dataset
-from weightlab.experiments import TrainingExperiment
-from weightlab.models import ModelSettings, model
-from weightlab.steppers import FlatParameters, make_stepper
-from weightlab.training import Training
-from weightlab.update_rules import optimizer
-from weightlab.widgets.film import BYTES_PER_MESSAGE, Film
-from weightlab.widgets.stage import Stage
-from weightlab.widgets.training_panel import TrainingPanel
+from weightlab.networks.datasets import dataset
+from weightlab.networks.models import ModelSettings, model
+from weightlab.playground.film import Film
+from weightlab.playground.panel import TrainingPanel
+from weightlab.rules.update_rules import optimizer
+from weightlab.stage.live_runs import BYTES_PER_MESSAGE
+from weightlab.stage.stage import Stage
+from weightlab.training.experiment import TrainingExperiment
+from weightlab.training.run import Training
+from weightlab.training.steppers import FlatParameters, make_stepper
 
 NETWORKS = {
     "8-layer MLP": model("mlp", depth=8, width=32, activation="tanh"),

@@ -1,4 +1,4 @@
-"""A data set in a program: loaded or drawn, split, standardized, its labels made noisy, as weightlab.datasets does."""
+"""A data set in a program: loaded or drawn, split, standardized, its labels made noisy, as networks.datasets does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from weightlab.datasets import DATASETS, Dataset
+from weightlab.networks.datasets import DATASETS, Dataset
 from weightlab.programs.text import INDENT, comment, indented, lines, literal, times
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weightlab.experiments import DescentExperiment
+from weightlab.descent.experiment import DescentExperiment
 from weightlab.programs.landscapes import landscape_label, loss_code
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
@@ -13,7 +13,7 @@ from weightlab.programs.text import arguments, call, comment, indented, lines, l
 from weightlab.programs.updates import changed_group
 
 LONGEST = 70  # characters of what stands in one line
-NOISE_BLOCK = 64  # rows that weightlab.descent.drawn_noise draws together
+NOISE_BLOCK = 64  # rows that weightlab.descent.run.drawn_noise draws together
 
 
 def descent_program(experiment: DescentExperiment) -> str:

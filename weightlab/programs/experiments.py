@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from weightlab.experiments import DescentExperiment, TrainingExperiment
+from weightlab.descent.experiment import DescentExperiment
 from weightlab.programs.descent import descent_program
 from weightlab.programs.training import training_program
+from weightlab.training.experiment import TrainingExperiment
 
 
 def program_of(experiment: DescentExperiment | TrainingExperiment) -> str:

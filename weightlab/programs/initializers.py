@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from weightlab.activations import ACTIVATIONS, Activation
-from weightlab.initializers import InitializationSettings
+from weightlab.networks.activations import ACTIVATIONS, Activation
+from weightlab.networks.initializers import InitializationSettings
 from weightlab.programs.models import ModelCode
 from weightlab.programs.text import call, comment, indented, lines, literal
 

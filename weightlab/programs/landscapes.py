@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from weightlab.landscapes import LANDSCAPES, Landscape
+from weightlab.descent.landscapes import LANDSCAPES, Landscape
 from weightlab.programs.own import OwnSource, source_of
 from weightlab.programs.text import INDENT, indented, lines, literal, times
 

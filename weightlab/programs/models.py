@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from weightlab.datasets import Dataset
-from weightlab.models import MODELS, ModelSettings
-from weightlab.own_model import OwnModel
+from weightlab.networks.datasets import Dataset
+from weightlab.networks.models import MODELS, ModelSettings
+from weightlab.networks.own_model import OwnModel
 from weightlab.programs.own_model import OwnModelCode, own_model_code
 from weightlab.programs.text import INDENT, lines
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from weightlab.own_optimizer import is_from_torch, needs_closure
 from weightlab.programs.own import source_of
 from weightlab.programs.rules import rule_class
 from weightlab.programs.text import comment, lines
-from weightlab.update_rules import UPDATE_RULES, OptimizerSettings
+from weightlab.rules.own_optimizer import is_from_torch, needs_closure
+from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings
 
 Stages = Sequence[tuple[int, OptimizerSettings]]  # (from which step on, settings), the first from step 0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from weightlab.own_model import LAYERS, PROBES, OwnModel, OwnNetwork
+from weightlab.networks.own_model import LAYERS, PROBES, OwnModel, OwnNetwork
 from weightlab.programs.own import source_of
 from weightlab.programs.text import call, comment, lines
 

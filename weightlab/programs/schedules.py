@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from weightlab.programs.text import arguments, call, comment, indented, lines, literal, times
-from weightlab.schedules import ScheduleSettings
+from weightlab.rules.schedules import ScheduleSettings
 
 _HOME = "torch.optim.lr_scheduler."
 

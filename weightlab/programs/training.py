@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from weightlab.experiments import RUN_SETTINGS, TrainingExperiment
 from weightlab.programs.data import DataCode, data_code, data_label
 from weightlab.programs.initializers import draws_weights, initialization_lines
 from weightlab.programs.models import ModelCode, model_code, model_label
@@ -14,6 +13,7 @@ from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
 from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.updates import Updates, batch_definition, loss_definition, update_lines, validation
+from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weightlab.experiments import RUN_SETTINGS, TrainingExperiment
 from weightlab.programs.optimizers import OptimizerCode
 from weightlab.programs.text import arguments, call, indented, lines, literal
+from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,160 @@
+"""Sweeps of many learners: equal to descend, and their measured rates and limits against theory's on grids."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from weightlab.descent import run as descent
+from weightlab.descent.batched import FAR
+from weightlab.descent.experiment import DescentExperiment
+from weightlab.descent.landscapes import landscape, landscape_from_function
+from weightlab.descent.run import descend, measured_rate, sweep
+from weightlab.rules.update_rules import UPDATE_RULES, optimizer
+from weightlab.theory.quadratic import best_gradient_descent, best_heavy_ball, convergence_rate, learning_rate_limit
+
+
+@pytest.mark.parametrize("rule", UPDATE_RULES)
+@pytest.mark.parametrize("name", ["rotated_quadratic", "noisy_bowl", "cliff"])
+def test_sweep_equals_descend(name: str, rule: str) -> None:
+    where = landscape(name)
+    rates = torch.tensor([0.001, 0.01, 0.05, 5.0], dtype=torch.float64)
+    swept = sweep(where, rule, {"learning_rate": rates}, steps=50, seed=2, keep_paths=True)
+    alone = tuple(optimizer(rule, learning_rate=rate) for rate in rates.tolist())
+    few = descend(DescentExperiment(where, alone, steps=50, seed=2))
+    assert swept.kept_steps.tolist() == list(range(51))
+    assert torch.equal(swept.diverged_at, few.diverged_at)
+    for learner, end in enumerate(few.diverged_at.tolist()):
+        before = slice(None, end if end >= 0 else None)  # a sweep drops the step of the divergence too
+        assert torch.allclose(swept.weights[before, learner], few.weights[before, learner], rtol=1e-9, atol=1e-12)
+        assert bool(swept.weights[end:, learner].isnan().all()) or end < 0
+        assert swept.status(learner).kind == ("diverged" if end >= 0 else "finished")
+    sparse = sweep(where, rule, {"learning_rate": rates}, steps=50, seed=2)
+    assert sparse.kept_steps.tolist()[0] == 0
+    assert sparse.kept_steps.tolist()[-1] == sparse.steps == 50
+    assert torch.equal(sparse.weights.nan_to_num(7.0), swept.weights[sparse.kept_steps].nan_to_num(7.0))
+    assert torch.equal(sparse.losses.nan_to_num(7.0), where.loss(sparse.weights).nan_to_num(7.0))
+
+
+@pytest.mark.parametrize("kappa", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize("rule", ["gradient_descent", "momentum", "nesterov"])
+def test_measured_rates_equal_theorys_on_a_grid_of_rate_and_momentum(rule: str, kappa: float) -> None:
+    some = [0.0] if rule == "gradient_descent" else [0.0, 0.3, 0.6, 0.8, 0.9, 0.95]
+    momenta = torch.tensor(some, dtype=torch.float64)
+    shares = torch.linspace(0.02, 0.98, 49, dtype=torch.float64)
+    momentum, share = (part.flatten() for part in torch.meshgrid(momenta, shares, indexing="ij"))
+    rates = share * learning_rate_limit(rule, momentum, kappa)
+    values = {"learning_rate": rates} | ({} if rule == "gradient_descent" else {"momentum": momentum})
+    record = sweep(landscape("quadratic", condition_number=kappa), rule, values, steps=1500, keep_paths=True)
+    measured = measured_rate(record)
+    expected = convergence_rate(rule, rates, momentum, [1.0, kappa])
+    assert isinstance(expected, Tensor)
+    fitted = expected > 0.05  # below, a learner is at zero within 200 steps and has no long run
+    assert float(fitted.double().mean()) > 0.9
+    assert float((measured / expected - 1)[fitted].abs().amax()) <= 0.01
+
+
+@pytest.mark.parametrize("kappa", [4.0, 10.0, 100.0, 1000.0])
+def test_measured_rate_at_the_best_settings_is_the_best_rate_in_spite_of_the_double_root(kappa: float) -> None:
+    where = landscape("quadratic", condition_number=kappa)
+    rate, expected = best_gradient_descent(1.0, kappa)
+    measured = measured_rate(sweep(where, "gradient_descent", {"learning_rate": rate}, steps=1500))
+    assert float(measured) == pytest.approx(expected, rel=0.01)
+    rate, momentum, expected = best_heavy_ball(1.0, kappa)
+    record = sweep(where, "momentum", {"learning_rate": rate, "momentum": momentum}, steps=1500, keep_paths=True)
+    assert float(measured_rate(record)) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("rule", ["gradient_descent", "momentum", "nesterov"])
+def test_measured_limits_equal_theorys_on_a_grid_of_curvature_and_momentum(rule: str) -> None:
+    for kappa in (1.0, 10.0, 100.0):
+        for momentum in [0.0] if rule == "gradient_descent" else [0.1, 0.5, 0.9]:
+            limit = float(learning_rate_limit(rule, momentum, kappa))
+            rates = limit * torch.linspace(0.9, 1.1, 201, dtype=torch.float64)
+            values: dict[str, Any] = {"learning_rate": rates}
+            if rule != "gradient_descent":
+                values["momentum"] = momentum
+            where = landscape("quadratic", condition_number=kappa)
+            losses = sweep(where, rule, values, steps=4000).losses
+            grew = losses[-1].nan_to_num(math.inf) > losses[0]
+            assert float(rates[grew].amin()) == pytest.approx(limit, rel=0.01)
+            assert bool(grew[rates > 1.002 * limit].all())
+
+
+def test_rate_of_diverging_learners_is_measured_before_they_leave() -> None:
+    record = descend(DescentExperiment(landscape("quadratic"), (optimizer("gradient_descent", learning_rate=0.25),)))
+    assert float(measured_rate(record)[0]) == pytest.approx(1.5, rel=0.01)
+    swept = sweep(landscape("quadratic"), "gradient_descent", {"learning_rate": 3.0})
+    assert bool(measured_rate(swept).isnan().all())
+
+
+def test_sparse_steps_of_a_sweep_suffice_to_measure_its_rate() -> None:
+    rates = torch.linspace(0.02, 0.35, 30, dtype=torch.float64)
+    swept = sweep(landscape("quadratic"), "momentum", {"learning_rate": rates, "momentum": 0.8}, steps=600)
+    measured = measured_rate(swept)
+    assert torch.allclose(measured, torch.full_like(rates, math.sqrt(0.8)), rtol=0.01)
+
+
+def test_sweep_starts_where_it_is_told() -> None:
+    record = sweep(landscape("beale"), "adam", {"learning_rate": torch.tensor([0.1, 0.2])}, start=(1.0, -1.0), steps=1)
+    assert record.weights[0].tolist() == [[1.0, -1.0], [1.0, -1.0]]
+    assert sweep(landscape("beale"), "adam", {}, steps=3).weights.shape[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "message"),
+    [
+        ("momentums", {}, "unknown update rule 'momentums': did you mean 'momentum'"),
+        ("momentum", {"rate": 0.1}, "unknown setting of momentum 'rate'"),
+        ("momentum", {"learning_rate": torch.tensor([0.1, math.nan])}, r"must be in \[0, 1e\+20\], got nan"),
+        ("momentum", {"learning_rate": torch.tensor([0.1, -0.2])}, r"learning_rate must be in \[0, 1e\+20\], got -0.2"),
+        ("momentum", {"momentum": torch.tensor([0.1, 1.0])}, r"momentum must be in \[0, 1\), got 1"),
+        ("momentum", {"momentum": torch.zeros(2, 2)}, r"a tensor \(learner,\), got shape \(2, 2\)"),
+        ("momentum", {"momentum": torch.zeros(2), "learning_rate": torch.zeros(3)}, "must have one length, got"),
+        ("momentum", {"learning_rate": torch.zeros(2_000_000)}, "more than 2 GiB; leave keep_paths off"),
+    ],
+)
+def test_bad_sweeps_are_refused(rule: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sweep(landscape("quadratic"), rule, values, keep_paths=True)
+
+
+@pytest.mark.parametrize("rule", ["momentum", "adam"])
+def test_learners_are_the_same_however_many_are_swept_together(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = landscape("noisy_bowl")
+    rates = torch.logspace(-3, 2, 11, dtype=torch.float64)
+    together = sweep(where, rule, {"learning_rate": rates}, steps=70, seed=3)
+    monkeypatch.setattr(descent, "SWEPT_TOGETHER", 4)
+    apart = sweep(where, rule, {"learning_rate": rates}, steps=70, seed=3)
+    for field in ("kept_steps", "diverged_at"):
+        assert torch.equal(getattr(together, field), getattr(apart, field))
+    for field in ("weights", "losses"):
+        assert torch.allclose(getattr(together, field), getattr(apart, field), rtol=1e-12, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("steps", [1, 31, 32, 33, 64, 65, 200])
+def test_the_step_of_a_divergence_is_found_wherever_it_falls(steps: int) -> None:
+    """A sweep looks for divergence every 32 steps only, and must still name the step."""
+    rates = torch.linspace(0.21, 3.0, 40, dtype=torch.float64)
+    record = sweep(landscape("quadratic"), "gradient_descent", {"learning_rate": rates}, steps=steps, pairs=0)
+    steepest = (1 - 10 * rates).abs()  # by which the second weight grows in a step, from 1
+    expected = ((math.log(FAR * landscape("quadratic").size)) / steepest.log()).ceil().long()
+    assert record.diverged_at.tolist() == torch.where(expected <= steps, expected, -1).tolist()
+    assert record.kept_steps.tolist() == [0, steps]
+    assert torch.equal(record.losses[-1].isnan(), record.diverged_at >= 0)
+
+
+def test_a_learner_that_leaves_and_comes_back_has_diverged() -> None:
+    """One leap out of 1e8 landscapes' size, one leap home: the looks at every 32nd step see neither."""
+    kick = torch.tensor(-1e10, dtype=torch.float64)
+    where = landscape_from_function(
+        lambda x, y: torch.where((x - 0.5).abs() < 0.01, kick * x, torch.where(x > 1e9, 0.5 * x**2, 1e-3 * x)) + y**2,
+        ((-1.0, 1.0), (-1.0, 1.0)),
+        start=(0.5, 0.0),
+    )  # fmt: skip
+    record = sweep(where, "gradient_descent", {"learning_rate": torch.tensor([1.0])}, steps=20, pairs=0)
+    assert record.diverged_at.tolist() == [1]

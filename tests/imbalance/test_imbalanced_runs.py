@@ -1,0 +1,312 @@
+"""Networks side by side on imbalanced data: each is the network it says it is, and its gradient is split rightly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+from torch.nn import functional
+
+from weightlab.imbalance import scores
+from weightlab.imbalance.class_gradients import ImbalanceRecord, Networks, windowed_mean, windowed_share
+from weightlab.imbalance.figures import leak_figure, ratio_figure, shares_figure, techniques_figure, thresholds_figure
+from weightlab.imbalance.leakage import (
+    ORDERS,
+    copies_shared,
+    measure_leak,
+    split_after_resampling,
+    split_before_resampling,
+)
+from weightlab.imbalance.run import (
+    ImbalanceExperiment,
+    expected_share,
+    make_training,
+    train_forests,
+    train_imbalanced,
+    train_techniques,
+    untrained_shares,
+)
+from weightlab.imbalance.techniques import TECHNIQUES, imbalanced, prepare
+from weightlab.networks.models import model
+from weightlab.pictures.style import to_still
+from weightlab.theory import imbalance as theory
+
+SHORT: dict[str, Any] = {"steps": 12, "ratio": 20.0}
+
+
+def as_module(networks: Networks, run: int) -> nn.Module:
+    module = model("mlp", depth=1, width=networks.width).build(networks.inputs, 1)
+    nn.utils.vector_to_parameters(networks.weights[run].detach(), module.parameters())
+    return module
+
+
+def test_networks_side_by_side_are_the_mlps_of_the_package() -> None:
+    networks, x = Networks(7, 5, [3, 4]), torch.randn(2, 9, 7, dtype=torch.float64)
+    with torch.no_grad():
+        networks.weights += 0.3 * torch.randn(networks.weights.shape, dtype=torch.float64)
+        for run in (0, 1):
+            torch.testing.assert_close(networks.logits(x)[run], as_module(networks, run)(x[run]).squeeze(1))
+
+
+def test_both_parts_add_up_to_the_gradient_that_autograd_gives() -> None:
+    networks, generator = Networks(6, 4, [1, 2, 3]), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        networks.weights += torch.randn(networks.weights.shape, generator=generator, dtype=torch.float64)
+    x = torch.randn(3, 20, 6, generator=generator, dtype=torch.float64)
+    y = (torch.rand(3, 20, generator=generator) < 0.3).double()
+    counts = 1 + y * 4
+    common, rare = networks.parts(x, y, counts)
+    for run in range(3):
+        module = as_module(networks, run)
+        for part, chosen in ((common, y[run] == 0), (rare, y[run] == 1)):
+            losses = functional.binary_cross_entropy_with_logits(
+                module(x[run]).squeeze(1), y[run], weight=counts[run], reduction="none"
+            )
+            module.zero_grad()
+            (losses[chosen].sum() / 20).backward()
+            expected = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
+            torch.testing.assert_close(part[run], expected)
+        alone = networks.parts(x[run : run + 1], y[run : run + 1], counts[run : run + 1], run)
+        torch.testing.assert_close(alone[0][0] + alone[1][0], common[run] + rare[run])
+
+
+def test_networks_start_undecided_each_with_weights_of_its_own() -> None:
+    networks = Networks(5, 8, [0, 1])
+    assert bool((networks.logits(torch.randn(2, 30, 5, dtype=torch.float64)) == 0).all())
+    assert not torch.equal(networks.weights[0], networks.weights[1])
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_a_run_does_not_depend_on_its_company_and_repeats(technique: str) -> None:
+    one = ImbalanceExperiment(technique=technique, seed=2, **SHORT)
+    other = ImbalanceExperiment(technique="undersample", seed=1, **SHORT)
+    alone, again, beside = train_imbalanced([one]), train_imbalanced([one]), train_imbalanced([other, one])
+    assert torch.equal(alone.logits, again.logits) and torch.equal(alone.pulls, again.pulls)
+    torch.testing.assert_close(alone.logits[:, 0], beside.logits[:, 1])
+    assert torch.equal(alone.rare_seen[:, 0], beside.rare_seen[:, 1])
+
+
+def test_a_run_is_plain_gradient_descent_on_the_batches_mean_loss() -> None:
+    one = ImbalanceExperiment(technique="class_weights", batch_size=4096, learning_rate=0.3, steps=3, ratio=20)
+    data = one.data()
+    made = one.training_set(data)
+    # 4,096 examples are several rounds through all of them: nearly the whole training set's gradient, each time
+    record = train_imbalanced([one], evaluate_every=1)
+    module = as_module(Networks(64, 16, [0]), 0)
+    weights = torch.tensor(made.weights, dtype=torch.float64)[made.y]
+    for row in range(4):
+        with torch.no_grad():
+            torch.testing.assert_close(record.logits[row, 0], module(data.x_test).squeeze(1), atol=0.05, rtol=0.05)
+        module.zero_grad()
+        logits = module(made.x).squeeze(1)
+        functional.binary_cross_entropy_with_logits(logits, made.y.double(), weight=weights).backward()
+        with torch.no_grad():
+            for parameter in module.parameters():
+                assert parameter.grad is not None
+                parameter.sub_(0.3 * parameter.grad)
+
+
+def test_every_example_is_drawn_once_a_round() -> None:
+    training = make_training([ImbalanceExperiment(**SHORT)])
+    count = len(training.sets[0].y)
+    drawn = torch.cat([training._next(0) for _ in range(2 * count // 64 + 1)])
+    for first in (0, count):
+        assert torch.equal(drawn[first : first + count].sort().values, torch.arange(count))
+
+
+@pytest.mark.parametrize("technique", ["none", "oversample", "class_weights", "cost_matrix"])
+def test_untrained_the_biass_share_is_theorys_to_rounding(technique: str) -> None:
+    whole, bias, expected = untrained_shares(technique=technique, ratio=50.0, seeds=5)
+    torch.testing.assert_close(bias, torch.full_like(bias, expected))
+    assert whole.mean().item() == pytest.approx(expected, rel=0.25)  # all weights of the digits: near it
+
+
+def test_the_first_update_and_the_settled_bias_follow_theory() -> None:
+    record = train_techniques(["none"], ratio=200.0, seeds=5, steps=60)["none"]
+    settled = record.bias_pulls[20:60, :, 1].mean().item()
+    assert settled == pytest.approx(theory.settled_pull(200), rel=0.2)
+    first = train_techniques(["oversample"], ratio=200.0, seeds=5, steps=1)["oversample"].bias_pulls[0, :, 1]
+    assert first.mean().item() == pytest.approx(0.25, rel=0.1)
+
+
+def test_batches_without_a_rare_example_are_as_many_as_theory_says() -> None:
+    data = imbalanced("digits", 50)
+    record = train_techniques(["none"], ratio=50.0, seeds=6, steps=120)["none"]
+    expected = theory.share_of_batches_without(data.rare, len(data.y), 64)
+    assert (record.rare_seen == 0).double().mean().item() == pytest.approx(expected, abs=0.04)
+
+
+def test_a_changed_training_set_acts_from_the_next_update_on_and_keeps_the_weights() -> None:
+    training = make_training([ImbalanceExperiment(**SHORT)])
+    for _ in range(10):
+        training.step()
+    before = training.networks.weights.detach().clone()
+    training.change([prepare("class_weights", imbalanced("digits", 20))])
+    assert torch.equal(training.networks.weights, before) and training.steps_done == 10
+    for _ in range(10):
+        training.step()
+    record = training.record()
+    assert record.evaluated.tolist() == list(range(21))
+    assert record.share(10, 20).item() > record.share(0, 5).item() + 0.1
+
+
+def test_an_unbegun_run_has_a_record_too() -> None:
+    record = make_training([ImbalanceExperiment(**SHORT)] * 2).record()
+    assert record.pulls.shape == (0, 2, 2) and record.shares.shape == (0, 2) and len(record.logits) == 1
+
+
+def test_a_window_sums_the_last_updates_only() -> None:
+    pulls = torch.rand(50, 3, 2, dtype=torch.float64)
+    shares = windowed_share(pulls, 8)
+    for step in (0, 5, 7, 8, 30, 49):
+        part = pulls[max(0, step - 7) : step + 1].sum(dim=0)
+        torch.testing.assert_close(shares[step], part[:, 1] / part.sum(dim=1))
+    torch.testing.assert_close(windowed_mean(pulls, 100)[-1], pulls.mean(dim=0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "digit"}, "did you mean 'digits'"),
+        ({"technique": "SMOTE"}, "did you mean 'smote'"),
+        ({"ratio": 0.2}, "ratio must be in"),
+        ({"cost_ratio": -1}, "cost_ratio must be in"),
+        ({"batch_size": 0}, "batch_size must be in"),
+        ({"learning_rate": math.inf}, "learning_rate must be in"),
+        ({"steps": 2.5}, "steps must be a whole number"),
+        ({"width": 0}, "width must be in"),
+        ({"seed": -3}, "seed must be in"),
+    ],
+)
+def test_bad_experiments_are_refused_in_words(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ImbalanceExperiment().replace(**changes)
+
+
+def test_runs_of_one_pass_must_match() -> None:
+    with pytest.raises(ValueError, match=r"must have the same batch_size, got \[32, 64\]; make a pass for each"):
+        make_training([ImbalanceExperiment(), ImbalanceExperiment(batch_size=32)])
+    with pytest.raises(ValueError, match="at least one experiment"):
+        make_training([])
+
+
+def test_balancing_helps_in_three_hundred_updates_and_a_moved_threshold_as_much() -> None:
+    records = train_techniques(["none", "class_weights"], ratio=50.0, seeds=5)
+    plain, weighted = (record.scores(50).balanced_accuracy.mean() for record in records.values())
+    moved = records["none"].scores(50, theory.equivalent_threshold(0.5, 50)).balanced_accuracy.mean()
+    assert weighted > plain + 0.2 and moved > plain + 0.2
+    areas = {name: record.average_precision(50)[-1] for name, record in records.items()}
+    assert bool((areas["class_weights"] > areas["none"]).all())
+
+
+# ---- leakage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("technique", ["oversample", "smote", "jitter"])
+def test_splitting_first_shares_nothing_and_keeps_the_validation_split_as_it_was(technique: str) -> None:
+    data = imbalanced("digits", 50)
+    training, x, y = split_before_resampling(technique, data)
+    assert copies_shared(training.x, x) == 0
+    assert len(y) == pytest.approx(0.3 * len(data.y), abs=2) and 0 < y.sum() < 10
+    assert copies_shared(data.x, x) == len(x)
+    assert int(training.y.sum()) == int((training.y == 0).sum())
+
+
+def test_resampling_first_puts_copies_on_both_sides() -> None:
+    training, x, y = split_after_resampling("oversample", imbalanced("digits", 50))
+    assert copies_shared(training.x, x[y == 1]) == int(y.sum()) > 200
+    assert copies_shared(training.x, x[y == 0]) == 0
+
+
+@pytest.mark.parametrize("algorithm", ["network", "forest"])
+def test_with_labels_by_lot_only_the_leak_looks_like_knowledge(algorithm: str) -> None:
+    leaky, right = (measure_leak("oversample", algorithm, order, seeds=range(3), by_lot=True) for order in ORDERS)
+    assert leaky.validation.min() > 0.85 and leaky.test.mean().item() == pytest.approx(0.5, abs=0.1)
+    assert right.validation.mean().item() == pytest.approx(0.5, abs=0.15)
+    assert bool((leaky.copies == 1).all()) and bool((right.copies == 0).all())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("oversample", "forrest"), "did you mean 'forest'"), (("oversample", "forest", "split frist"), "'split first'")],
+)
+def test_a_leak_of_an_unknown_kind_is_refused(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        measure_leak(*arguments)
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def records() -> dict[str, ImbalanceRecord]:
+    return train_techniques(["none", "class_weights"], seeds=3, **SHORT)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_shares_figure_has_theorys_cross_on_the_untrained_share(records: dict[str, ImbalanceRecord]) -> None:
+    q = {"none": 1 / 21, "class_weights": 0.5}
+    figure = shares_figure(records, q)
+    share, pull = figure.axes
+    assert texts(figure) == ["none", "class weights", "theory, untrained"]
+    crosses = [np.asarray(line.get_ydata(), dtype=float) for line in share.lines if line.get_marker() == "+"]
+    assert {float(heights[0]) for heights in crosses if len(heights)} == {1 / 21, 0.5}
+    drawn = np.asarray(share.lines[0].get_ydata(), dtype=float)
+    np.testing.assert_allclose(drawn, records["none"].shares.mean(dim=1).numpy())
+    assert pull.get_yscale() == "log"
+
+
+def test_the_techniques_figure_has_a_dot_for_each_seed_and_a_tick_at_the_mean(
+    records: dict[str, ImbalanceRecord],
+) -> None:
+    values = {name: record.average_precision(20)[-1] for name, record in records.items()}
+    figure = techniques_figure({"average precision": values})
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "class weights"]
+    dots, tick = axes.lines[0], axes.lines[1]
+    assert np.asarray(dots.get_xdata()).shape == (3,)
+    assert float(np.asarray(tick.get_xdata())[0]) == pytest.approx(values["none"].mean().item())
+
+
+def test_the_ratio_figure_leaves_out_what_has_no_value_and_marks_never(records: dict[str, ImbalanceRecord]) -> None:
+    figure = ratio_figure({20.0: records["none"], 100.0: records["class_weights"]}, [20 / 21, 100 / 101])
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
+    assert names == ["accuracy", "balanced accuracy", "recall", "average precision", 'always "common", R/(R + 1)']
+
+
+def test_the_thresholds_figure_writes_the_cases_into_the_matrix(records: dict[str, ImbalanceRecord]) -> None:
+    record = records["class_weights"].of(slice(0, 1))
+    logits, labels = record.logits[-1, 0], record.test_labels[0]
+    result = scores.score(logits, labels, 20)
+    figure = thresholds_figure({"a": scores.precision_recall(logits, labels, 20)[:2]}, {"here": result}, ("no", "yes"))
+    written = [float(text.get_text()) for text in figure.axes[1].texts]
+    assert sum(written) == pytest.approx(1000, abs=0.3)
+    assert written[3] == pytest.approx(1000 / 21 * result.recall.item(), abs=0.06)
+
+
+def test_the_leak_figure_is_drawn_for_every_case() -> None:
+    pair = torch.tensor([0.9, 1.0]), torch.tensor([0.6, 0.7])
+    figure = leak_figure({"first": pair, "second": pair})
+    assert texts(figure) == ["on the validation split", "on untouched test data"]
+    assert to_still(figure, "the leak").png.startswith(b"\x89PNG")
+
+
+def test_forests_come_with_the_labels_of_their_seeds() -> None:
+    logits, labels = train_forests(ratio=20.0, seeds=2)
+    assert logits.shape == labels.shape and torch.equal(labels[1], imbalanced("digits", 20, 1).y_test)
+    assert not torch.equal(logits[0], logits[1])
+
+
+def test_the_expected_share_counts_examples_and_weights() -> None:
+    made = prepare("none", imbalanced("digits", 50))
+    assert expected_share(made) == pytest.approx(made.y.double().mean().item())
+    assert expected_share(replace(made, weights=(1.0, 974 / 19))) == pytest.approx(0.5)

@@ -1,0 +1,183 @@
+"""The networks: names, shapes, what their settings do, and what they refuse."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from weightlab.networks.activations import ACTIVATIONS
+from weightlab.networks.initializers import initialization
+from weightlab.networks.models import MLP, MODELS, ModelSettings, Network, RecurrentNetwork, initialize, model
+
+IMAGE = (1, 8, 8)
+
+
+def built(name: str, **settings: bool | int | str) -> Network:
+    return model(name, **settings).build(IMAGE, 10, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_gives_one_logit_per_class(name: str) -> None:
+    assert built(name)(torch.zeros(5, 64, dtype=torch.float64)).shape == (5, 10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pictures_may_come_flat_or_with_their_shape(name: str) -> None:
+    network = built(name)
+    x = torch.randn(3, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(network(x), network(x.reshape(3, *IMAGE)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_layers_are_named_in_the_order_of_the_signal(name: str, depth: int) -> None:
+    network = built(name, depth=depth)
+    names = [layer for layer, _ in network.layers]
+    assert names == [*(f"layer {number + 1}" for number in range(depth)), "output"]
+    passed: list[nn.Module] = []
+    for module in network.signals:
+        module.register_forward_hook(lambda module, inputs, output: passed.append(module))
+    network(torch.zeros(2, 64, dtype=torch.float64))
+    assert [id(module) for module in passed] == [id(module) for module in network.signals]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_matrix_belongs_to_exactly_one_named_layer(name: str) -> None:
+    network = built(name, depth=2)
+    in_layers = [id(p) for _, module in network.layers for p in module.parameters() if p.dim() >= 2]
+    assert sorted(in_layers) == sorted(id(p) for p in network.parameters() if p.dim() >= 2)
+
+
+def test_an_mlp_is_its_linear_layers_and_activations() -> None:
+    network = built("mlp", depth=2, width=16, activation="tanh")
+    x = torch.randn(4, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    (_, first), (_, second), (_, last) = network.layers
+    assert torch.equal(network(x), last(torch.tanh(second(torch.tanh(first(x))))))
+
+
+def test_an_mlp_without_hidden_layer_is_linear() -> None:
+    network = built("mlp", depth=0)
+    assert [name for name, _ in network.layers] == ["output"]
+    assert sum(p.numel() for p in network.parameters()) == 64 * 10 + 10
+
+
+def test_residual_layers_hand_their_input_on_where_widths_are_equal() -> None:
+    network = built("mlp", depth=3, width=16, residual=True, activation="relu")
+    assert isinstance(network, MLP)
+    with torch.no_grad():
+        for _, module in network.layers[1:-1]:
+            for parameter in module.parameters():
+                parameter.zero_()
+    x = torch.randn(4, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    first = torch.relu(network.layers[0][1](x))
+    assert torch.equal(network(x), network.output(first))
+
+
+def test_the_first_layer_is_never_residual_even_at_equal_width() -> None:
+    network = built("mlp", depth=1, width=64, residual=True, activation="linear")
+    x = torch.randn(4, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    (_, first), (_, last) = network.layers
+    assert torch.allclose(network(x), last(first(x)), rtol=0, atol=1e-14)
+
+
+def test_batch_norm_centres_what_goes_into_the_activation() -> None:
+    network = built("mlp", depth=1, width=16, batch_norm=True, activation="linear")
+    seen = []
+    network.signals[0].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    network(3 + 5 * torch.randn(200, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+    assert seen[0].mean(dim=0).abs().max() < 1e-12
+    assert (seen[0].std(dim=0, correction=0) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(("reading", "steps", "features"), [("pixels", 64, 1), ("rows", 8, 8)])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+def test_recurrent_nets_read_pixels_or_rows(name: str, reading: str, steps: int, features: int) -> None:
+    network = built(name, reading=reading, width=5)
+    assert isinstance(network, RecurrentNetwork)
+    seen = []
+    network.signals[0].register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output[0])))
+    network(torch.arange(64, dtype=torch.float64).reshape(1, 64))
+    read, states = seen[0]
+    assert read.shape == (1, steps, features)
+    assert torch.equal(read.flatten(), torch.arange(64, dtype=torch.float64))
+    assert states.shape == (1, steps, 5)
+
+
+def test_building_leaves_the_global_generator_as_it_was() -> None:
+    before = torch.random.get_rng_state()
+    built("cnn")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_generator_gives_the_same_weights_and_another_seed_others(name: str) -> None:
+    settings = model(name)
+    first, again, other = (
+        nn.utils.parameters_to_vector(settings.build(IMAGE, 10, torch.Generator().manual_seed(seed)).parameters())
+        for seed in (3, 3, 4)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_initialize_gives_the_output_layer_the_gain_of_the_identity() -> None:
+    network = built("mlp", depth=2, width=400, activation="relu")
+    settings = initialization("he_normal")
+    initialize(network, settings, ACTIVATIONS["relu"], torch.Generator().manual_seed(0))
+    spread = [float(module.weight.detach().std()) for _, module in network.layers if isinstance(module, nn.Linear)]
+    assert spread[1] == pytest.approx((2 / 400) ** 0.5, rel=0.02)
+    assert spread[2] == pytest.approx((1 / 400) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+def test_initialize_reaches_input_and_hidden_matrices(name: str) -> None:
+    network = built(name)
+    initialize(network, initialization("constant", value=0.5), ACTIVATIONS["tanh"])
+    matrices = [p for p in network.parameters() if p.dim() >= 2]
+    assert len(matrices) == 3
+    assert all(bool((matrix == 0.5).all()) for matrix in matrices)
+
+
+def test_settings_are_equal_hashable_picklable_and_readable() -> None:
+    settings = model("mlp", depth=3, activation="tanh")
+    assert settings == model("mlp", activation="tanh", depth=3, width=32)
+    assert hash(settings) == hash(model("mlp", depth=3, activation="tanh"))
+    assert pickle.loads(pickle.dumps(settings)) == copy.deepcopy(settings) == settings
+    assert (settings.depth, settings.activation) == (3, "tanh")
+    assert settings.replace(depth=5).depth == 5
+
+
+def test_an_unknown_name_is_met_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="unknown model 'mpl': did you mean 'mlp'"):
+        model("mpl")
+    with pytest.raises(ValueError, match="unknown setting of 'mlp' 'dept': did you mean 'depth'"):
+        model("mlp", dept=3)
+    with pytest.raises(ValueError, match="unknown activation of 'mlp' 'rellu': did you mean 'relu'"):
+        model("mlp", activation="rellu")
+    with pytest.raises(ValueError, match="unknown activation of 'rnn' 'gelu'"):
+        model("rnn", activation="gelu")
+    with pytest.raises(AttributeError, match="has no setting 'momentum'"):
+        _ = model("mlp").momentum
+
+
+@pytest.mark.parametrize(("name", "value"), [("depth", -1), ("depth", 101), ("width", 0), ("width", float("nan"))])
+def test_sizes_out_of_range_are_refused_with_the_range(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be in \["):
+        ModelSettings("mlp", ((name, value),))
+
+
+def test_a_switch_that_is_no_switch_is_refused() -> None:
+    with pytest.raises(TypeError, match="batch_norm must be True or False, got 1"):
+        model("mlp", batch_norm=1)
+
+
+def test_models_that_read_pictures_refuse_other_examples() -> None:
+    with pytest.raises(ValueError, match=r"model 'cnn' does not fit examples of shape \(30,\): .* choose 'mlp'"):
+        model("cnn").build(30, 2)
+    with pytest.raises(ValueError, match="choose reading='pixels'"):
+        model("gru").build(30, 2)
+    assert model("gru", reading="pixels").build(30, 2)(torch.zeros(4, 30, dtype=torch.float64)).shape == (4, 2)

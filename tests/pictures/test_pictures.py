@@ -1,0 +1,148 @@
+"""Pictures as data, the wire to the stage, and their static drawings."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from weightlab.descent.landscapes import LANDSCAPES, landscape
+from weightlab.pictures.contours import contour_backdrop, map_backdrop
+from weightlab.pictures.picture import Axis, Bowl, Picture, Reference, Series, TableBuilder, View
+from weightlab.pictures.still import draw_picture, still
+from weightlab.pictures.style import new_figure, to_still
+from weightlab.stage.stage import Stage, picture_message, scene_message
+
+
+def example() -> Picture:
+    table = TableBuilder(5)
+    t = np.arange(5.0)
+    table.add("plane", "path", "momentum", np.stack([t, t**2], axis=1), colour=1)
+    table.add("loss", "curve", "momentum", 0.5**t, colour=1)
+    table.add("bars", "bars", "gradient", np.stack([t + 1, t + 2, t + 3], axis=1))
+    views = (
+        View("plane", "Plane", Axis("x", limits=(0, 4)), Axis("y", limits=(0, 16)), (0, 0, 1, 2)),
+        View("loss", "Loss", Axis("step"), Axis("loss", "log"), (1, 0, 1, 1)),
+        View("bars", "Layers", Axis("layer", ticks=("1", "2", "3")), Axis("norm", "log"), (1, 1, 1, 1)),
+    )
+    references = (
+        Reference("plane", "points", "minimum", np.array([[1.0, 2.0]])),
+        Reference("bars", "marks", "theory", np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])),
+    )
+    return Picture(views, table.table, t.astype(np.float32), tuple(table.series), references, summary="an example")
+
+
+def test_a_table_builder_gives_every_series_its_own_columns() -> None:
+    picture = example()
+    assert [series.columns for series in picture.series] == [(0, 1), (2,), (3, 4, 5)]
+    assert picture.table.shape == (5, 6)
+    np.testing.assert_allclose(picture.table[:, 1], np.arange(5.0) ** 2)
+
+
+def test_a_picture_refuses_a_table_and_steps_that_do_not_match() -> None:
+    with pytest.raises(ValueError, match="one step a row"):
+        Picture((), np.zeros((3, 2), np.float32), np.zeros(2, np.float32), ())
+
+
+def test_a_picture_refuses_a_series_in_a_view_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="'nowhere'"):
+        Picture((), np.zeros((1, 1), np.float32), np.zeros(1, np.float32), (Series("nowhere", "curve", "loss", (0,)),))
+
+
+def test_numbers_cross_as_float32_buffers_and_never_as_lists() -> None:
+    picture = example()
+    message = picture_message(picture, seq=7, run=2)
+    table = np.frombuffer(message.pop("table"), np.float32).reshape(5, 6)
+    np.testing.assert_array_equal(table, picture.table)
+    np.testing.assert_array_equal(np.frombuffer(message.pop("steps"), np.float32), picture.steps)
+    points = np.frombuffer(message.pop("reference_points"), np.float32).reshape(-1, 2)
+    assert len(points) == sum(reference["count"] for reference in message["references"]) == 4
+    assert message["references"][1]["offset"] == 1
+    assert len(json.dumps(message)) < 1500  # what is left is names and column numbers
+
+
+def test_the_scene_is_sent_again_only_when_the_views_change() -> None:
+    picture = example()
+    stage = Stage(picture)
+    first = stage.scene
+    stage.show(picture.with_rows(picture.table * 2, picture.steps))
+    assert stage.scene is first
+    stage.close()
+
+
+def test_a_closed_stage_leaves_no_widget_behind() -> None:
+    from ipywidgets.widgets.widget import _instances
+
+    before = len(_instances)
+    stage = Stage(example())
+    assert len(_instances) > before
+    stage.close()
+    assert len(_instances) == before
+
+
+def test_a_scene_names_its_pads_and_limits() -> None:
+    scene = scene_message(example(), 300)
+    assert scene["height"] == 300 and scene["views"][0]["x"]["limits"] == (0, 4)
+    json.dumps([{**view, "png": ""} for view in scene["views"]])
+
+
+def test_a_still_is_a_png_with_alt_text() -> None:
+    shown = still(example())
+    data, metadata = shown._repr_mimebundle_()
+    assert shown.png.startswith(b"\x89PNG") and len(shown.png) < 60_000
+    assert data["text/plain"] == "an example" and metadata["image/png"]["alt"] == "an example"
+
+
+def test_a_still_without_words_is_refused() -> None:
+    with pytest.raises(ValueError, match="alt must say"):
+        to_still(new_figure(), "  ")
+
+
+def test_a_static_drawing_has_one_axes_for_each_view_with_its_labels() -> None:
+    figure = draw_picture(example())
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Plane", "Loss", "Layers"]
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "log", "log"]
+    assert figure.axes[2].get_xticklabels()[0].get_text() == "1"
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_every_landscape_has_a_backdrop_that_is_transparent_but_not_empty(name: str) -> None:
+    import io
+
+    from matplotlib.image import imread
+
+    land = landscape(name)
+    backdrop = contour_backdrop(land)
+    if isinstance(backdrop, Bowl):
+        assert land.eigenvalues is not None and land.eigenvalues[0] > 0
+        return
+    alpha = imread(io.BytesIO(backdrop.png), format="png")[..., 3]
+    assert alpha.min() < 0.3 and alpha.max() > 0.3
+    assert np.ptp(alpha) > 0.2
+
+
+@pytest.mark.parametrize("condition_number", [1.0, 10.0, 1000.0])
+def test_a_bowls_ellipses_lie_at_the_levels_that_an_image_would_have(condition_number: float) -> None:
+    land = landscape("rotated_quadratic", condition_number=condition_number, angle=25.0)
+    bowl = contour_backdrop(land)
+    assert isinstance(bowl, Bowl) and len(bowl.levels) == 16 and sorted(bowl.levels) == list(bowl.levels)
+    xx, xy, yy = bowl.matrix
+    w = torch.tensor([0.7, -1.3], dtype=torch.float64)
+    assert 0.5 * (xx * 0.49 - 2 * xy * 0.91 + yy * 1.69) == pytest.approx(float(land.loss(w)))
+    grid = torch.linspace(-2.5, 2.5, 501, dtype=torch.float64)
+    losses = land.loss(torch.stack(torch.meshgrid(grid, grid, indexing="xy"), -1))
+    assert bowl.levels[-1] == pytest.approx(float(losses.max()))
+    lowest = min(2e-4 * float(losses.max()), float(losses.flatten().quantile(0.01)))
+    assert bowl.levels[0] == pytest.approx(lowest, rel=0.05)
+
+
+def test_a_map_leaves_out_what_is_not_a_number() -> None:
+    import io
+
+    from matplotlib.image import imread
+
+    values = np.array([[0.0, 1.0], [np.nan, 0.5]])
+    image = imread(io.BytesIO(map_backdrop(values, low=0.0, high=1.0).png), format="png")
+    assert image[0, 0, 3] == 0 and image[1, 0, 3] > 0.8  # the first row of the values is at the bottom

@@ -1,0 +1,177 @@
+"""The schedule panel without a browser: every control at both ends, other schedules, bad input, theory beside runs."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from panel_support import say
+
+from weightlab.rules.schedules import SCHEDULES
+from weightlab.scheduling.figures import floors_figure, mean_losses_figure, rates_figure, spreads_figure
+from weightlab.scheduling.panel import SchedulePanel
+from weightlab.scheduling.picture import RUNS
+from weightlab.stage.controls import Choice, Question, Slider, Toggle
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+
+
+def curve(panel: SchedulePanel, name: str, view: str) -> np.ndarray:
+    picture = panel.picture
+    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
+    series = next(one for one in picture["series"] if one["name"] == name and one["view"] == view)
+    return table[:, series["columns"][-1]]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_is_drawn_with_its_rate_and_its_mean(name: str) -> None:
+    panel = SchedulePanel(name, steps=100)
+    record = panel.record["gradient_descent"]
+    np.testing.assert_allclose(curve(panel, "learning rate", "rate")[:-1], record.learning_rates[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(curve(panel, f"mean of {RUNS} runs", "loss"), record.mean_losses, rtol=1e-5)
+    assert panel.reading[-1]["verdict"] and panel.still().png.startswith(b"\x89PNG")
+    assert SCHEDULES[name].label in panel.summary
+
+
+@pytest.mark.parametrize("rules", [("gradient_descent",), ("momentum", "classical_momentum")])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_control_works_at_both_ends(name: str, rules: tuple[str, ...]) -> None:
+    panel = SchedulePanel(name, rules, steps=40)
+    for control in list(panel._controls.values()):
+        if isinstance(control, Choice):
+            ends: tuple[Any, ...] = (control.options[0][0], control.options[-1][0], name)
+        else:
+            assert isinstance(control, Slider) and not isinstance(control, Toggle)
+            ends = (control.positions[0], control.positions[-1], panel.values[control.name])
+        if control.name in panel.unused:
+            continue
+        for value in ends:
+            say(panel, type="set", values={control.name: value}, seq=1)
+            assert not panel.notice, (control.name, value, panel.notice)
+            assert panel.values[control.name] == value and panel.reading[-1]["verdict"]
+            assert all(math.isfinite(x) for x in panel.record[rules[0]].learning_rates.flatten().tolist())
+
+
+def test_the_sliders_of_other_schedules_are_not_shown() -> None:
+    panel = SchedulePanel("step")
+    assert {"gamma", "step_size"}.isdisjoint(panel.unused) and {"half_cycle", "power", "patience"} <= set(panel.unused)
+    assert "step_size=100" in repr(panel) and "half_cycle" not in repr(panel)
+
+
+def test_another_schedule_takes_its_own_defaults_unless_they_are_given() -> None:
+    panel = SchedulePanel("step", gamma=0.1)
+    assert panel.values["gamma"] == 0.1
+    say(panel, type="set", values={"schedule": "exponential"}, seq=1)
+    assert panel.values["gamma"] == 0.99
+    panel.set(schedule="step", gamma=0.3)
+    assert panel.values["gamma"] == 0.3 and panel.values["step_size"] == 100
+    panel.set(schedule="step")  # the same again changes nothing
+    assert panel.values["gamma"] == 0.3
+
+
+def test_the_reading_sets_theory_beside_the_mean_of_the_runs() -> None:
+    panel = SchedulePanel("constant", learning_rate=0.2)
+    loss, floor = panel.reading[0], panel.reading[1]
+    assert loss["theory"] == floor["theory"] == "0.0317" and loss["measured"].startswith("0.032")
+    assert "on the noise floor" in panel.reading[-1]["verdict"]
+    panel.set(schedule="cosine")
+    assert re.search(r"ends at 0\.\d+ of the noise floor", panel.reading[-1]["verdict"])
+    panel.set(schedule="exponential", gamma=0.8)
+    assert "has not arrived" in panel.reading[-1]["verdict"]
+    panel.set(schedule="plateau")
+    assert panel.reading[0]["theory"] == "–"
+
+
+def test_a_move_of_the_minimum_is_drawn_and_read() -> None:
+    panel = SchedulePanel("cosine", move_at=200)
+    assert [row for row in panel.reading if row["label"].startswith("left of the move")][0]["theory"] == "17%"
+    assert "from step 200 on" in [reference["label"] for reference in panel.picture["references"]]
+    panel.set(move_at=0)
+    assert len(panel.reading) == 3
+
+
+def test_divergence_is_explained_with_the_limit() -> None:
+    panel = SchedulePanel("constant", learning_rate=2.0, condition_number=10.0)
+    assert re.search(r"200 of 200 runs diverged: η reaches 2, .* below 0\.2", panel.reading[-1]["verdict"])
+    panel.set(learning_rate=0.8, schedule="triangular", condition_number=3.0)
+    assert "η reaches 0.8, and a constant rate must stay below 0.667" in panel.reading[-1]["verdict"]
+    assert any(reference["label"] == "diverges beyond 0.667" for reference in panel.picture["references"])
+
+
+def test_two_rules_share_noise_and_rate_and_part_at_a_cut() -> None:
+    panel = SchedulePanel(
+        "step", ("momentum", "classical_momentum"), learning_rate=0.02, momentum=0.9, step_size=50, gamma=0.1
+    )
+    one, two = panel.record.values()
+    # of a schedule's first 50 steps all are at one rate, and there the two are one path
+    torch.testing.assert_close(one.weights[:51], two.weights[:51], rtol=1e-9, atol=1e-12)
+    assert float(two.mean_losses[60]) > float(two.mean_losses[50]) > float(one.mean_losses[60])
+
+
+def test_a_rule_without_theory_is_run_and_says_so() -> None:
+    panel = SchedulePanel("cosine", ("adam",), learning_rate=0.1)
+    assert panel.reading[0]["theory"] == "–" and "no noise floor to reach" in panel.reading[-1]["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"learning_rate": -1.0}, r"learning_rate must be in \[0"),
+        ({"learning_rate": math.nan}, "got nan; use a finite number"),
+        ({"gamma": 1.5}, r"gamma must be in \[0, 1\], got 1.5"),
+        ({"step_size": 2.5}, "step_size must be a whole number"),
+        ({"noise": -0.1}, "noise must be in"),
+        ({"steps": 0}, "steps must be in"),
+        ({"seed": 1e9}, "seed must be in .* the panel draws one of the runs"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"condition_number": "wide"}, "must be a number, got 'wide'"),
+    ],
+)
+def test_bad_input_is_explained_and_the_last_good_picture_stays(values: dict[str, Any], words: str) -> None:
+    panel = SchedulePanel("step", steps=30)
+    picture, good = panel.picture, dict(panel.values)
+    say(panel, type="set", values=values, seq=1)
+    assert panel.notice["kind"] == "error" and re.search(words, panel.notice["text"]), panel.notice
+    assert panel.picture is picture and panel.values == good
+    say(panel, type="set", values={"learning_rate": 0.1}, seq=2)
+    assert not panel.notice
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"rules": ("momentun",)}, "did you mean 'momentum'"),
+        ({"rules": ()}, "at least one rule"),
+        ({"gama": 0.5}, "unknown setting 'gama'"),
+        ({"momentum": 0.5}, "unknown setting 'momentum'"),
+    ],
+)
+def test_bad_arguments_name_the_nearest_right_ones(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SchedulePanel(**arguments)
+
+
+def test_a_prediction_is_measured_on_the_runs() -> None:
+    question = Question("floor?", lambda panel: panel.record["gradient_descent"].settled(50)[0], tolerance=0.1)
+    panel = SchedulePanel("constant", questions=[question])
+    panel.predict(1, 0.032)
+    assert panel.predictions[0].verdict.startswith("As predicted")
+
+
+def test_static_figures_show_every_name() -> None:
+    rates = {f"schedule {i}": torch.linspace(0.2, 0.0, 30) for i in range(5)}
+    shown = rates_figure(rates)
+    assert [axes.get_title(loc="left") for axes in shown.axes][:5] == list(rates)
+    means = mean_losses_figure(rates, {"schedule 1": rates["schedule 1"]}, 0.1)
+    assert [text.get_text() for text in means.legends[0].get_texts()] == [*rates, "theory"]
+    values = torch.tensor([0.1, 0.2])
+    floors = floors_figure((values, values, values / 10), (values, values), 0.5)
+    legend = floors.axes[0].get_legend()
+    assert legend is not None and {"measured", "limit 2/λmax = 0.5"} < {text.get_text() for text in legend.get_texts()}
+    spreads = spreads_figure({"one": [values, values], "two": [values, values]}, ["a", "b"], "loss")
+    assert [text.get_text() for text in spreads.legends[0].get_texts()] == ["one", "two"]

@@ -1,0 +1,205 @@
+"""Signals and gradients per layer: the labs' reference ratios, theory against measurement, refusals, speed."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from weightlab.networks.activations import ACTIVATIONS, activation
+from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
+from weightlab.signals.measure import SignalRecord, measure_signals, predict_signals
+from weightlab.theory.signals import gaussian_nodes, signal_propagation, signal_ratio
+
+# RMS ratio per layer, forward and backward: width 256, 20 layers, unit-normal input, 20 seeds
+REFERENCE: dict[str, tuple[str, InitializationSettings, float, float]] = {
+    "ReLU, He": ("relu", initialization("he_normal"), 1.00, 1.00),
+    "ReLU, Xavier": ("relu", initialization("xavier_normal"), 0.71, 0.71),
+    "ReLU, nn.Linear": ("relu", initialization("pytorch_default"), 0.41, 0.41),
+    "sigmoid, Xavier": ("sigmoid", initialization("xavier_normal"), 1.00, 0.236),
+    "tanh, Xavier": ("tanh", initialization("xavier_normal", gain=1), 0.94, 0.94),
+    "tanh, gain 5/3": ("tanh", initialization("xavier_normal", gain="activation"), 1.00, 1.10),
+}
+
+
+def ratio_of(magnitudes: Tensor) -> float:
+    return float((magnitudes[-1] / magnitudes[2]) ** (1 / (len(magnitudes) - 3)))
+
+
+@pytest.mark.parametrize("case", REFERENCE)
+def test_the_labs_reference_ratios_are_measured_and_predicted(case: str) -> None:
+    name, chosen, forward, backward = REFERENCE[case]
+    record = measure_signals(name, chosen, depth=20, width=256, seeds=20)
+    assert record.forward_ratios.mean().item() == pytest.approx(forward, abs=0.02)
+    assert record.backward_ratios.mean().item() == pytest.approx(backward, abs=0.02)
+    assert max(record.forward_ratios.std().item(), record.backward_ratios.std().item()) < 0.02
+    predicted = predict_signals(name, chosen, depth=20, width=256)
+    assert predicted is not None and predicted.source == "mean field"
+    assert ratio_of(predicted.forward) == pytest.approx(forward, abs=0.01)
+    assert 1 / ratio_of(predicted.backward) == pytest.approx(backward, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_theory_predicts_every_layer_for_every_initializer(name: str) -> None:
+    for initializer in INITIALIZERS:
+        chosen = initialization(initializer, value=0.004) if initializer == "constant" else initialization(initializer)
+        record = measure_signals(name, chosen, depth=8, width=200, seeds=8, batch=128)
+        predicted = predict_signals(name, chosen, depth=8, width=200)
+        assert predicted is not None
+        for measured, wanted in ((record.forward, predicted.forward), (record.backward, predicted.backward)):
+            mean = measured.double().square().mean(0).sqrt()
+            # 8 networks of finite width: a ReLU layer's log RMS strays by about 5/(4·200), eight layers of it by 0.22
+            torch.testing.assert_close(mean, wanted, rtol=0.15, atol=1e-12, msg=lambda text: f"{chosen.label}: {text}")  # noqa: B023
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_biases_of_the_pytorch_default_keep_the_forward_signal_from_vanishing(bias: bool) -> None:
+    record = measure_signals("relu", "pytorch_default", depth=20, width=256, seeds=5, biases=bias)
+    predicted = predict_signals("relu", "pytorch_default", depth=20, width=256, biases=bias)
+    assert predicted is not None
+    last = record.forward[:, -1].double().square().mean().sqrt()
+    assert last.item() == pytest.approx(predicted.forward[-1].item(), rel=0.2)
+    assert (last > 0.01) == bias
+    assert record.backward_ratios.mean().item() == pytest.approx(1 / math.sqrt(6), abs=0.02)
+
+
+def test_the_closed_forms_of_relu_and_linear_layers() -> None:
+    assert signal_ratio(256, 2 / 256) == pytest.approx(1)
+    assert signal_ratio(256, 1 / 256) == pytest.approx(1 / math.sqrt(2))
+    assert signal_ratio(256, 1 / (3 * 256)) == pytest.approx(1 / math.sqrt(6))
+    assert signal_ratio(100, 1 / 100, negative_slope=1) == pytest.approx(1)
+    for name, slope in (("relu", 0.0), ("leaky_relu", 0.01), ("linear", 1.0)):
+        predicted = predict_signals(name, initialization("normal", std=0.07), depth=9, width=150)
+        assert predicted is not None
+        ratio = signal_ratio(150, 0.07**2, slope)
+        assert ratio_of(predicted.forward) == pytest.approx(ratio, rel=1e-12)
+        assert 1 / ratio_of(predicted.backward) == pytest.approx(ratio, rel=1e-12)
+
+
+def test_the_quadrature_gives_gaussian_moments_and_resolves_saturated_units() -> None:
+    nodes, weights = gaussian_nodes()
+    for power, moment in ((0, 1), (1, 0), (2, 1), (3, 0), (4, 3), (6, 15), (8, 105)):
+        assert (weights @ nodes**power).item() == pytest.approx(moment, rel=1e-11, abs=1e-12)
+    assert (weights @ (nodes > 0).double()).item() == pytest.approx(0.5, abs=1e-14)
+    # E[tanh'(az)²] -> ∫ sech⁴(az) dz / √(2π) = 4/(3a√(2π)) for large a
+    for a in (1e2, 1e4):
+        saturated = (weights @ (1 - torch.tanh(a * nodes) ** 2) ** 2).item()
+        assert saturated == pytest.approx(4 / (3 * a * math.sqrt(2 * math.pi)), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_the_measurement_is_what_autograd_gives_on_a_network_of_modules(name: str) -> None:
+    depth, width, batch, seed = 5, 12, 7, 4
+    record = measure_signals(
+        name, "he_normal", depth, width, seeds=1, first_seed=seed, batch=batch, dtype=torch.float64
+    )
+    source = torch.Generator().manual_seed(seed)
+    h = torch.randn(batch, width, generator=source, dtype=torch.float64)
+    inputs = []
+    for _ in range(depth):
+        layer = nn.Linear(width, width, bias=False, dtype=torch.float64)
+        initialization("he_normal").apply(layer, activation(name), source)
+        z = layer(h)
+        z.retain_grad()
+        inputs.append(z)
+        h = activation(name).module()(z)
+    h.backward(torch.randn(batch, width, generator=source, dtype=torch.float64))
+    for number, z in enumerate(inputs):
+        assert z.grad is not None
+        assert record.forward[0, number].item() == pytest.approx(z.square().mean().sqrt().item(), rel=1e-12)
+        assert record.backward[0, number].item() == pytest.approx(z.grad.square().mean().sqrt().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_with_equal_weights_every_unit_does_what_its_neighbours_do(name: str) -> None:
+    for chosen in ("zeros", "constant"):
+        assert (measure_signals(name, chosen, 4, 32, seeds=2).unit_differences == 0).all()
+    assert (measure_signals(name, "xavier_normal", 4, 32, seeds=2).unit_differences > 0.01).all()
+
+
+def test_zero_weights_stop_both_signal_and_gradient() -> None:
+    record = measure_signals("tanh", "zeros", depth=6, width=16, seeds=2)
+    assert (record.forward == 0).all() and (record.backward[:, :-1] == 0).all()
+    assert record.forward_ratios.isnan().all()
+    predicted = predict_signals("tanh", "zeros", depth=6, width=16)
+    assert predicted is not None
+    assert (predicted.forward == 0).all() and predicted.backward.tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_no_theory_is_claimed_where_none_holds() -> None:
+    f = activation("tanh")
+    common = {"depth": 3, "width": 10}
+    assert signal_propagation(f.function, f.derivative, variance=0.1, mean=0.2, **common) is None
+    assert signal_propagation(f.function, f.derivative, variance=0.0, mean=0.2, bias_variance=0.1, **common) is None
+    # rare inputs whose units are not saturated make up all of the mean gradient: no batch shows it
+    predicted = predict_signals("tanh", initialization("constant", value=0.05), depth=8, width=256)
+    assert predicted is not None and predicted.source == "rank one"
+    assert predicted.backward[0].isnan() and predicted.forward.isfinite().all()
+
+
+def test_equal_seeds_measure_the_same_and_seeds_can_be_continued() -> None:
+    whole = measure_signals("gelu", "he_uniform", 5, 20, seeds=4)
+    part = measure_signals("gelu", "he_uniform", 5, 20, seeds=2, first_seed=2)
+    assert torch.equal(whole.forward[2:], part.forward) and torch.equal(whole.backward[2:], part.backward)
+    assert not torch.equal(whole.forward[0], whole.forward[1])
+    assert whole.layers == ("layer 1", "layer 2", "layer 3", "layer 4", "layer 5")
+
+
+def test_ratios_leave_out_the_first_two_layers_and_need_four() -> None:
+    forward = torch.tensor([[9.0, 7.0, 1.0, 2.0, 4.0]])
+    record = SignalRecord(forward, forward.flip(1), torch.zeros(1, 5), tuple("abcde"))
+    assert record.forward_ratios.tolist() == [2.0]
+    assert record.backward_ratios.tolist() == pytest.approx([1 / 3])
+    assert measure_signals("relu", "he_normal", 3, 8, seeds=2).forward_ratios.isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"activation_name": "rleu"}, ValueError, "unknown activation 'rleu': did you mean 'relu'"),
+        ({"initialization_settings": "he"}, ValueError, "unknown initializer 'he'"),
+        ({"depth": 0}, ValueError, r"depth must be in \[1, 500\], got 0"),
+        ({"depth": 2.5}, ValueError, "depth must be a whole number"),
+        ({"width": math.nan}, ValueError, "width must be in .* got nan"),
+        ({"width": 4096, "depth": 100}, ValueError, "make the network narrower or less deep"),
+        ({"seeds": 0}, ValueError, r"seeds must be in \[1, 1000\], got 0"),
+        ({"batch": -1}, ValueError, "batch must be in"),
+        ({"first_seed": -1}, ValueError, "first_seed must be in"),
+        ({"depth": "deep"}, TypeError, "depth must be a number, got 'deep'"),
+    ],
+)
+def test_bad_settings_are_refused_with_value_range_and_remedy(
+    arguments: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        measure_signals(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"variance": -1.0}, r"variance must be in \[0, inf\), got -1"),
+        ({"variance": math.inf}, "use a finite number"),
+        ({"depth": 0}, "depth must be in"),
+        ({"mean": math.nan}, "mean must be in"),
+        ({"bias_variance": -0.1}, "bias_variance must be in"),
+    ],
+)
+def test_theory_refuses_bad_input_too(changed: dict[str, float], message: str) -> None:
+    f = activation("tanh")
+    with pytest.raises(ValueError, match=message):
+        signal_propagation(f.function, f.derivative, **({"variance": 0.1, "depth": 3, "width": 10} | changed))  # type: ignore[arg-type]
+
+
+def test_a_measurement_is_fast_enough_to_follow_a_slider() -> None:
+    """Twenty layers of width 256, three seeds, take about 40 ms on one core; a busy machine is given six times that."""
+    measure_signals("tanh", "xavier_normal", seeds=1)
+    best = math.inf
+    for _ in range(5):
+        begin = time.perf_counter()
+        measure_signals("tanh", "xavier_normal", depth=20, width=256, seeds=3)
+        best = min(best, time.perf_counter() - begin)
+    assert best < 0.25

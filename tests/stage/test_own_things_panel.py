@@ -1,0 +1,189 @@
+"""What a learner brings joins the panels' menus: optimizer classes, networks, data, schedules, landscapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from ipywidgets.widgets.widget import _instances
+from own_classes import KeepsItsRateToItself, Plain
+from panel_support import say
+from torch import Tensor, nn
+
+from weightlab.descent.landscapes import landscape_from_function
+from weightlab.descent.run import descend
+from weightlab.networks.datasets import Dataset, dataset, dataset_from_tensors
+from weightlab.networks.models import model
+from weightlab.networks.own_model import model_from_module
+from weightlab.playground.panel import TrainingPanel
+from weightlab.playground.settings import DEFAULTS, training_controls
+from weightlab.rules.schedules import schedule
+from weightlab.rules.update_rules import optimizer
+from weightlab.stage.controls import Choice
+from weightlab.stage.own import own_things
+from weightlab.toys.panel import DescentPanel
+from weightlab.training.run import train
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(2, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.outer(torch.sin(self.inner(x)))
+        return logits
+
+
+def board() -> Dataset:
+    x = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
+    return dataset_from_tensors(x, (x[:, 0] > x[:, 1]).long(), name="board")
+
+
+def own_panel(**changes: Any) -> TrainingPanel:
+    mine: dict[str, Any] = {"rule": Plain, "model": model_from_module(Small), "dataset": board(), "steps": 5}
+    return TrainingPanel(**{"controls": "all", **mine, **changes})
+
+
+def test_one_panel_runs_a_learners_own_rule_network_and_data() -> None:
+    panel = own_panel(schedule=schedule("cosine", half_cycle=5))
+    assert (panel.values["rule"], panel.values["model"], panel.values["dataset"]) == ("Plain", "Small", "board")
+    assert panel.values["schedule"] == "cosine (yours)" and panel.experiment.schedule.half_cycle == 5
+    record = panel.run()
+    assert torch.equal(record.losses, train(panel.experiment).losses)
+    assert len(panel._shown.rasters) == 1  # type: ignore[union-attr]
+
+
+def test_menus_name_what_is_ones_own() -> None:
+    panel = own_panel(own=(torch.optim.Adagrad, schedule("step", step_size=3)))
+    menus = {spec["name"]: dict(spec["options"]) for spec in panel.controls if spec["kind"] == "choice"}
+    assert menus["rule"]["Plain"] == "Plain (yours)"
+    assert menus["rule"]["torch.optim.Adagrad"] == "torch.optim.Adagrad"
+    assert menus["schedule"]["step (yours)"] == "Step (yours)" and menus["dataset"]["board"] == "board (yours)"
+
+
+def test_the_rules_own_learning_rate_is_taken_unless_one_is_given() -> None:
+    assert own_panel().values["learning_rate"] == 0.01
+    assert own_panel(rule=optimizer(Plain, learning_rate=0.3)).values["learning_rate"] == 0.3
+    assert own_panel(learning_rate=0.2).experiment.optimizer.learning_rate == 0.2
+    assert own_panel(rule="Plain", own=(optimizer(Plain, factor=0.5),)).experiment.optimizer.factor == 0.5
+
+
+def test_controls_without_a_part_in_ones_own_things_are_hidden() -> None:
+    panel = own_panel()
+    hidden = {"momentum", "activation", "depth", "width", "batch_norm", "residual", "reading", "label_noise"}
+    assert hidden <= set(panel.unused)
+    panel.set(model="mlp", rule="momentum", dataset="moons")
+    assert not {"momentum", "activation", "depth", "width", "label_noise"} & set(panel.unused)
+
+
+def test_momentum_of_a_class_is_a_control_where_it_was_given_one() -> None:
+    bare, given = own_panel(rule=torch.optim.SGD), own_panel(rule=optimizer(torch.optim.SGD, momentum=0.5))
+    assert "momentum" in bare.unused and "momentum" not in given.unused and given.values["momentum"] == 0.5
+    given.set(momentum=0.8)
+    assert given.run().steps == 5 and given._training.settings["momentum"] == 0.8  # type: ignore[union-attr]
+
+
+def test_settings_act_on_ones_own_rule_while_it_runs() -> None:
+    panel = own_panel()
+    say(panel, type="command", name="step", seq=1)
+    say(panel, type="set", values={"learning_rate": 0.5, "clip_norm": 1.0}, seq=2)
+    assert panel._training.settings["learning_rate"] == 0.5  # type: ignore[union-attr]
+    assert panel._training.steps_done == 1  # type: ignore[union-attr]
+
+
+def test_choosing_data_that_ones_network_cannot_read_is_explained_and_changes_nothing() -> None:
+    panel = own_panel()
+    training = panel._training
+    say(panel, type="set", values={"dataset": "digits"}, seq=1)
+    assert "model 'Small' does not fit dataset 'digits'" in panel.notice["text"]
+    assert panel._training is training and panel.values["dataset"] == "board"
+
+
+@pytest.mark.parametrize("name", sorted({*DEFAULTS} - {"dataset", "batch_size"}))
+def test_every_control_takes_both_ends_beside_ones_own_things(name: str) -> None:
+    panel = own_panel(own=(torch.optim.NAdam,))
+    control = panel._controls[name]
+    ends: list[Any] = [False, True]
+    if isinstance(control, Choice):
+        ends = [option for option, _ in control.options]
+    elif hasattr(control, "positions"):
+        ends = [control.positions[0], control.positions[-1]]
+    for end in ends:
+        if name == "model" and end in {"cnn", "rnn", "lstm", "gru"}:
+            continue  # these read pictures
+        say(panel, type="set", values={name: end}, seq=1)
+        assert panel.notice.get("kind") != "error", panel.notice
+        say(panel, type="command", name="step", seq=2)
+        assert panel.notice.get("kind") != "error", panel.notice
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        ({"own": (3,)}, TypeError, "your own things may be optimizer classes .* got 3"),
+        ({"rule": "Lion"}, ValueError, "unknown update rule 'Lion'"),
+        ({"rule": KeepsItsRateToItself}, ValueError, "keeps no \"lr\""),
+        ({"own": (Plain, optimizer(Plain, factor=2.0))}, ValueError, "two of your own things are called 'Plain'"),
+        ({"model": model_from_module(lambda: nn.Linear(2, 3))}, ValueError, "model 'yours' does not fit"),
+        ({"batch_size": 500}, ValueError, "batch_size must be in"),
+    ],
+)
+def test_what_cannot_be_run_leaves_no_panel(values: dict[str, Any], kind: type[Exception], message: str) -> None:
+    widgets = set(_instances)
+    with pytest.raises(kind, match=message):
+        own_panel(**values)
+    assert set(_instances) == widgets
+
+
+def test_things_named_as_the_packages_are_told_apart() -> None:
+    own, values = own_things((dataset("digits", seed=3), model("mlp", depth=4)), {"rule": optimizer("adam", beta1=0.5)})
+    assert list(own.dataset) == ["digits (yours)"] and list(own.model) == ["mlp (yours)"]
+    assert values == {"rule": "adam (yours)", "learning_rate": 0.001}
+    assert ("adam (yours)", "Adam (yours)") in training_controls(own)["rule"].options  # type: ignore[union-attr]
+
+
+def test_all_controls_are_there_and_a_question_knows_whether_its_run_was_made() -> None:
+    panel = TrainingPanel(controls="all", steps=4, depth=1, width=4)
+    assert set(panel.values) == set(DEFAULTS)
+    wanted = panel.experiment
+    assert panel.accuracy_of(wanted) is None
+    record = panel.run()
+    assert panel.accuracy_of(wanted) == pytest.approx(float(record.validation_accuracies[-1]))
+    assert panel.accuracy_of(wanted.replace(steps=5)) is None
+    panel.set(learning_rate=0.5)
+    say(panel, type="command", name="reset", seq=1)
+    panel.run()
+    assert panel.accuracy_of(wanted) is None
+    assert panel.accuracy_of(wanted.replace(optimizer=optimizer("gradient_descent", learning_rate=0.5))) is not None
+
+
+def test_a_run_changed_midway_answers_no_question() -> None:
+    panel = TrainingPanel(controls="all", steps=4, depth=1, width=4)
+    panel.run(2)
+    say(panel, type="set", values={"learning_rate": 0.5}, seq=1)
+    say(panel, type="command", name="start", seq=2)
+    assert panel.transport["state"] == "finished" and panel.accuracy_of(panel.experiment) is None
+    assert panel.accuracy_of(panel._training.now) is None  # type: ignore[union-attr]
+
+
+def test_a_descent_panel_runs_classes_beside_rules_each_at_its_own_rate() -> None:
+    land = landscape_from_function(lambda w1, w2: w1**2 + 3 * w2**2, ((-2, 2), (-2, 2)), name="mine")
+    rules = ("gradient_descent", Plain, torch.optim.Adagrad)
+    panel = DescentPanel(land, rules, own_rates=True, learning_rate_Plain=0.02)
+    assert panel.record.labels == ("Gradient descent", "Plain", "Adagrad")
+    torch.testing.assert_close(panel.record.weights[:, 0], panel.record.weights[:, 1])
+    say(panel, type="set", values={"learning_rate_Adagrad": 0.5}, seq=1)
+    assert panel.experiment.optimizers[2].learning_rate == 0.5
+    assert torch.equal(panel.record.weights, descend(panel.experiment).weights)
+
+
+def test_a_descent_panel_shares_one_rate_and_keeps_the_other_settings() -> None:
+    panel = DescentPanel("quadratic", ("momentum", optimizer(Plain, factor=0.5)), learning_rate=0.04)
+    assert [one.learning_rate for one in panel.experiment.optimizers] == [0.04, 0.04]
+    assert panel.experiment.optimizers[1].factor == 0.5 and "momentum" in panel.values
+    with pytest.raises(ValueError, match="settings_map needs a rule with two settings, 'Plain' has one"):
+        DescentPanel("quadratic", (Plain,), settings_map=True)

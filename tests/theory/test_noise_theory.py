@@ -1,0 +1,133 @@
+"""Noise on the gradient: closed forms against each other, against known values, and against runs on grids."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weightlab.descent.landscapes import landscape
+from weightlab.rules.schedules import schedule
+from weightlab.rules.update_rules import optimizer
+from weightlab.scheduling.run import Move, scheduled_runs
+from weightlab.theory import quadratic as theory
+from weightlab.theory.noise import LINEAR_RULES, distance_left, expected_losses
+
+SHARES_OF_LIMIT = (0.01, 0.1, 0.3, 0.6, 0.9)
+MOMENTA = (0.0, 0.3, 0.9)
+CURVATURES = (0.2, 1.0, 7.0)
+
+
+@pytest.mark.parametrize("curvature", CURVATURES)
+@pytest.mark.parametrize("momentum", MOMENTA)
+@pytest.mark.parametrize("share", SHARES_OF_LIMIT)
+def test_the_floor_is_where_the_expected_loss_comes_to_rest(share: float, momentum: float, curvature: float) -> None:
+    """Two derivations: the closed form, and the moments followed step by step until they change no more."""
+    rate = share * float(theory.heavy_ball_limit(momentum, curvature))
+    path = expected_losses([rate] * 6000, [curvature], [2.0], 0.7, rule="momentum", momentum=momentum)
+    assert float(path[-1]) == pytest.approx(float(theory.noise_floor(rate, curvature, 0.7, momentum)), rel=1e-6)
+
+
+@pytest.mark.parametrize("condition_number", (1.0, 3.0, 20.0))
+@pytest.mark.parametrize("momentum", MOMENTA)
+@pytest.mark.parametrize("share", (0.1, 0.5, 0.8))
+def test_runs_settle_on_the_floor(share: float, momentum: float, condition_number: float) -> None:
+    bowl = landscape("noisy_bowl", condition_number=condition_number, noise=0.4)
+    rate = share * float(theory.heavy_ball_limit(momentum, condition_number)) * (1 - momentum)
+    wait = max(400, int(12 * (1 - momentum) / rate))
+    runs = scheduled_runs(bowl, optimizer("momentum", learning_rate=rate, momentum=momentum), steps=2 * wait + 100)
+    found, error = runs.settled(wait)
+    said = float(theory.noise_floor(rate, bowl.eigenvalues or (), 0.4, momentum))
+    assert abs(found - said) < 4 * error and error < 0.05 * said
+
+
+def test_the_floor_has_the_values_that_the_lab_states() -> None:
+    assert theory.noise_variance(0.2, 1.0, 0.5) == pytest.approx(0.2 * 0.25 / 1.8)
+    assert theory.noise_floor(0.2, (1.0, 3.0), 0.5) == pytest.approx(0.0317460, rel=1e-5)
+    assert theory.noise_floor(0.02, (1.0, 3.0), 0.5, 0.9) == pytest.approx(0.0252667, rel=1e-5)
+    halves = theory.noise_floor(torch.tensor([0.1, 0.2]), (1.0, 3.0), 0.5)
+    assert isinstance(halves, torch.Tensor) and float(halves[0] / halves[1]) == pytest.approx(0.4388, rel=1e-3)
+
+
+def test_the_floor_is_infinite_at_and_beyond_the_limit_and_zero_without_noise() -> None:
+    assert theory.noise_floor(2 / 3, (1.0, 3.0), 0.5) == math.inf
+    assert theory.noise_floor(1.0, 3.0, 0.5) == math.inf
+    assert math.isfinite(float(theory.noise_floor(1.0, 3.0, 0.5, 0.9)))
+    assert theory.noise_floor(0.2, (1.0, 3.0), 0.0) == 0
+
+
+@given(rate=st.floats(1e-4, 1e-3), curvature=st.floats(0.1, 10), noise=st.floats(0.01, 10))
+@settings(max_examples=25, deadline=None)
+def test_for_small_rates_the_variance_is_mandts_approximation(rate: float, curvature: float, noise: float) -> None:
+    said = float(theory.noise_variance(rate, curvature, noise))
+    assert said == pytest.approx(rate * noise**2 / (2 * curvature), rel=rate * curvature)
+
+
+@pytest.mark.parametrize("rule", LINEAR_RULES)
+@pytest.mark.parametrize("name", ("constant", "step", "triangular", "warmup", "cosine"))
+def test_the_expected_loss_is_the_mean_of_many_runs_under_every_schedule(rule: str, name: str) -> None:
+    bowl = landscape("noisy_bowl", condition_number=3.0, noise=0.5)
+    given_settings = {"learning_rate": 0.05 if rule == "gradient_descent" else 0.02}
+    if rule != "gradient_descent":
+        given_settings["momentum"] = 0.8
+    chosen = schedule("step", step_size=40, gamma=0.2) if name == "step" else schedule(name)
+    move = Move(60, (1.0, -0.5))
+    runs = scheduled_runs(bowl, optimizer(rule, **given_settings), chosen, steps=120, seeds=range(1500), move=move)
+    assert bowl.eigenvalues is not None
+    said = expected_losses(
+        runs.learning_rates[:, 0], bowl.eigenvalues, bowl.start, 0.5, rule,
+        given_settings.get("momentum", 0.0), (move.step, move.to),
+    )
+    error = runs.losses.std(dim=1) / 1500**0.5
+    assert bool(((runs.mean_losses - said).abs() <= 5 * error + 1e-12).all())
+
+
+def test_without_noise_the_expected_loss_is_the_run_itself() -> None:
+    bowl = landscape("noisy_bowl", condition_number=5.0, noise=0.0)
+    for rule in ("momentum", "classical_momentum", "averaged_momentum"):
+        chosen = optimizer(rule, learning_rate=0.05, momentum=0.9)
+        runs = scheduled_runs(bowl, chosen, schedule("exponential", gamma=0.97), steps=200, seeds=[0])
+        said = expected_losses(runs.learning_rates[:, 0], (1.0, 5.0), bowl.start, 0.0, rule, 0.9)
+        torch.testing.assert_close(runs.losses[:, 0], said, rtol=1e-9, atol=1e-14)
+
+
+def test_the_conventions_of_momentum_part_in_expectation_too() -> None:
+    rates = [0.1, 0.01]
+    pytorch, classical = (
+        expected_losses(rates, [1.0], [1.0], 0.0, rule, 0.9) for rule in ("momentum", "classical_momentum")
+    )
+    # e₁ = 0.9; PyTorch: b = 0.9·1 + 0.9, e₂ = 0.9 - 0.01·1.8; classical: v = 0.9·0.1 + 0.01·0.9, e₂ = 0.9 - 0.099
+    assert float(pytorch[2]) == pytest.approx(0.5 * 0.882**2)
+    assert float(classical[2]) == pytest.approx(0.5 * 0.801**2)
+
+
+def test_the_distance_left_is_a_product_that_exponential_rates_keep_from_zero() -> None:
+    rates = 0.2 * schedule("exponential", gamma=0.9).factors(400)
+    left = distance_left(rates, 1.0)
+    assert len(left) == 401 and left[0] == 1 and left[1] == pytest.approx(0.8)
+    assert float(left[-1]) == pytest.approx(0.1205, rel=1e-3)
+    assert float(distance_left(0.2 * torch.ones(400), 1.0)[-1]) < 1e-30
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"noise": -1.0}, r"noise must be in \[0, inf\), got -1"),
+        ({"noise": math.nan}, "got nan; use a finite number"),
+        ({"momentum": 1.0, "rule": "momentum"}, "momentum must be in"),
+        ({"rule": "adam"}, "unknown rule with a linear step 'adam'"),
+        ({"learning_rates": [-0.1]}, "learning rate must be in"),
+        ({"errors": (1.0,)}, "give one error and one move for each of the 2 eigenvalues"),
+    ],
+)
+def test_bad_input_is_refused_with_value_and_range(change: dict[str, object], words: str) -> None:
+    good: dict[str, object] = {"learning_rates": [0.1], "eigenvalues": (1.0, 2.0), "errors": (1.0, 1.0), "noise": 0.1}
+    with pytest.raises(ValueError, match=words):
+        expected_losses(**{**good, **change})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="noise must be in"):
+        theory.noise_variance(0.1, 1.0, -0.5)
+    with pytest.raises(ValueError, match="eigenvalue must be in"):
+        theory.noise_floor(0.1, (0.0, 1.0), 0.5)

@@ -1,0 +1,80 @@
+"""The descent panel with a learning rate for each rule and a scale on the loss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from panel_support import say
+
+from weightlab.toys.panel import DescentPanel
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+
+RULES = ("gradient_descent", "momentum", "rmsprop", "adam")
+
+
+def test_each_rule_has_a_rate_of_its_own() -> None:
+    panel = DescentPanel("quadratic", RULES, own_rates=True, learning_rate_adam=0.3, learning_rate_rmsprop=0.01)
+    assert "learning_rate" not in panel.values
+    assert [one.learning_rate for one in panel.experiment.optimizers] == [0.02, 0.02, 0.01, 0.3]
+    before = panel.record.weights
+    say(panel, type="set", values={"learning_rate_adam": 0.1}, seq=1)
+    moved = (panel.record.weights != before).any(-1).any(0)
+    assert moved.tolist() == [False, False, False, True]
+
+
+def test_the_momentum_slider_is_not_rmsprops() -> None:
+    panel = DescentPanel("quadratic", RULES, momentum=0.5)
+    assert [one.settings.get("momentum") for one in panel.experiment.optimizers] == [None, 0.5, 0.0, None]
+    assert "momentum" not in DescentPanel("quadratic", ("rmsprop",)).values
+
+
+def test_scaling_the_loss_moves_plain_descent_and_leaves_adam() -> None:
+    panel = DescentPanel("quadratic", ("gradient_descent", "adam"), loss_scale=1.0, steps=50)
+    before = panel.record.weights
+    say(panel, type="set", values={"loss_scale": 0.01}, seq=1)
+    moved = (panel.record.weights - before).abs().amax((0, 2))
+    assert moved[0] > 0.1 and moved[1] < 1e-5
+    assert panel.record.losses[0, 0] == pytest.approx(0.07)
+
+
+def test_theory_reads_the_scaled_curvature() -> None:
+    panel = DescentPanel("quadratic", ("gradient_descent",), loss_scale=10.0, learning_rate=0.01)
+    line = panel.reading[0]
+    assert "diverges beyond η = 0.02" in line["theory"] and "× 0.9000" in line["theory"]
+    assert line["measured"].startswith("× 0.9000")
+
+
+@pytest.mark.parametrize("name", ["learning_rate_adam", "loss_scale"])
+def test_the_controls_take_both_ends_and_explain_bad_input(name: str) -> None:
+    panel = DescentPanel("quadratic", ("momentum", "adam"), own_rates=True, loss_scale=1.0)
+    (spec,) = [control for control in panel.controls if control["name"] == name]
+    for value in (spec["positions"][0], spec["positions"][-1]):
+        say(panel, type="set", values={name: value}, seq=1)
+        assert panel.values[name] == value and not panel.notice
+    record = panel.record
+    say(panel, type="set", values={name: -1.0}, seq=2)
+    assert panel.notice["kind"] == "error" and "got -1" in panel.notice["text"] and panel.record is record
+
+
+def test_one_map_cannot_set_several_rates() -> None:
+    with pytest.raises(ValueError, match="one learning rate for all rules"):
+        DescentPanel("quadratic", ("momentum",), own_rates=True, settings_map=True)
+    with pytest.raises(ValueError, match="needs a rule with two settings"):
+        DescentPanel("quadratic", ("gradient_descent",), settings_map=True)
+    with pytest.raises(ValueError, match="measures the loss as it is"):
+        DescentPanel("quadratic", ("momentum",), settings_map=True, loss_scale=1.0)
+    with pytest.raises(ValueError, match="did you mean"):
+        DescentPanel("quadratic", ("adam",), own_rates=True, learning_rate=0.1)
+
+
+def test_the_panel_agrees_with_a_run_without_it() -> None:
+    from weightlab.descent.experiment import DescentExperiment
+    from weightlab.descent.landscapes import landscape
+    from weightlab.descent.run import descend
+    from weightlab.rules.update_rules import optimizer
+
+    panel = DescentPanel("quadratic", ("adam",), own_rates=True, learning_rate_adam=0.2, loss_scale=5.0, steps=40)
+    rule = optimizer("adam", learning_rate=0.2)
+    plain = descend(DescentExperiment(landscape("quadratic"), (rule,), start=(-2.0, 1.0), steps=40, loss_scale=5.0))
+    assert torch.equal(panel.record.weights, plain.weights)

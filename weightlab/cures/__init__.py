@@ -1,0 +1,1 @@
+"""Vanishing and exploding gradients, and what each cure does about them."""

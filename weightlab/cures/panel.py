@@ -1,0 +1,209 @@
+"""A recurrent network before training: how large the gradient is at every time step, with theory's line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightlab.cures.program import time_gradients_program
+from weightlab.networks.datasets import Dataset, dataset
+from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
+from weightlab.networks.models import MODELS
+from weightlab.networks.time_gradients import (
+    CELLS,
+    TimeGradientRecord,
+    gate_alone,
+    measure_time_gradients,
+    predict_time_gradients,
+    predicted_radius,
+)
+from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
+from weightlab.stage.controls import Choice, Control, Question, Slider, linear
+from weightlab.stage.panel import Panel, Row, row, spoken, verdict
+from weightlab.validate import choose, whole_number
+
+BATCH = 32  # digits on which each change is measured
+STARTS = tuple(name for name in INITIALIZERS if name not in {"zeros", "constant", "normal"})
+TAKES_GAIN = tuple(name for name in STARTS if INITIALIZERS[name].gain_from != "none")
+DEFAULTS: dict[str, Any] = {
+    "cell": "rnn",
+    "initializer": "pytorch_default",
+    "gain": 1.0,
+    "activation": "tanh",
+    "keep_bias": 0.0,
+    "width": 32,
+    "seed": 0,
+}
+
+
+def time_gradients_controls() -> list[Control]:
+    """The panel's controls."""
+    return [
+        Choice("cell", "Cell", tuple((name, MODELS[name].label) for name in CELLS)),
+        Choice("initializer", "Initialization", tuple((name, INITIALIZERS[name].label) for name in STARTS)),
+        Slider("gain", "Gain", linear(0.2, 3.0, 57), "factor on the weights"),
+        Choice("activation", "Activation", (("tanh", "tanh"), ("relu", "ReLU")), "of the plain cell"),
+        Slider("keep_bias", "Keep gate's bias", linear(-2.0, 8.0, 41), "LSTM's forget gate, GRU's update gate"),
+        Slider("width", "Units", (4, 8, 16, 32, 48, 64, 96, 128), "wider follows theory closer"),
+        Slider("seed", "Seed", tuple(range(21)), "other random weights"),
+    ]
+
+
+class TimeGradientsPanel(Panel):
+    """The gradient at each of 64 time steps of a recurrent network that reads real digits pixel by pixel.
+
+    Each change measures one network; `averaged()` measures several seeds. Values may be given by name.
+    """
+
+    def __init__(
+        self, *, questions: Sequence[Question] = (), title: str = "Gradients through time", **values: Any
+    ) -> None:
+        for name in values:
+            choose("setting", name, DEFAULTS)
+        self._digits: Dataset = dataset("digits")
+        super().__init__(
+            time_gradients_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=340
+        )
+
+    def initialization(self, values: dict[str, Any]) -> InitializationSettings:
+        """The initialization that these values stand for."""
+        name = values["initializer"]
+        return initialization(name, gain=values["gain"]) if name in TAKES_GAIN else initialization(name)
+
+    def averaged(self, seeds: int = 5) -> TimeGradientRecord:
+        """The present settings measured for `seeds` networks."""
+        return self._measure(self.values, seeds, 0)
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program that measures the network now shown."""
+        v = self.values
+        return time_gradients_program(
+            v["cell"],
+            self.initialization(v),
+            self._digits,
+            activation=v["activation"],
+            width=int(v["width"]),
+            keep_bias=v["keep_bias"],
+            seed=int(v["seed"]),
+            batch=BATCH,
+        )
+
+    def _measure(self, values: dict[str, Any], seeds: int, first_seed: int) -> TimeGradientRecord:
+        return measure_time_gradients(
+            values["cell"],
+            self.initialization(values),
+            self._digits,
+            activation_name=values["activation"],
+            width=whole_number("width", values["width"], 1, 512, why="wider ones are for measure_time_gradients"),
+            keep_bias=values["keep_bias"] if values["cell"] != "rnn" else 0.0,
+            seeds=seeds,
+            first_seed=first_seed,
+            batch=BATCH,
+        )
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        unused = [] if values["initializer"] in TAKES_GAIN else ["gain"]
+        return [*unused, "keep_bias" if values["cell"] == "rnn" else "activation"]
+
+    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+        record = self._measure(values, 1, values["seed"])
+        theory = self._theory(values, record.gradients.shape[1])
+        picture = time_gradients_picture(record, theory, values["cell"])
+        self.experiment, self.record = dict(values), record
+        self._publish(values, picture, self._rows(values, record, theory), seq)
+
+    def _theory(self, values: dict[str, Any], steps: int) -> Tensor | None:
+        """Gradient over that at the last step: mean field for the plain cell, the gate by itself for the others."""
+        if values["cell"] != "rnn":
+            return gate_alone(values["keep_bias"], steps)
+        return predict_time_gradients(
+            self.initialization(values),
+            self._digits.x_train[:BATCH],
+            activation_name=values["activation"],
+            width=int(values["width"]),
+        )
+
+    def _rows(self, values: dict[str, Any], record: TimeGradientRecord, theory: Tensor | None) -> list[Row]:
+        ratio, whole = record.ratios[0], record.first_to_last[0]
+        expected = "–" if theory is None else spoken(float(theory[0]) ** (1 / (len(theory) - 1)), ".3f")
+        rows = [row("gradient × per time step, backwards", expected, spoken(float(ratio), ".3f"))]
+        if values["cell"] == "rnn":
+            radius = predicted_radius(self.initialization(values), int(values["width"]), values["activation"])
+            found = float(record.radii[0])
+            rows.append(row("spectral radius of the recurrent matrix", f"{radius:.2f}", f"{found:.2f}"))
+        whole_theory = "–" if theory is None else spoken(float(theory[0]), ".1e")
+        rows.append(row("time step 1 : time step 64", whole_theory, spoken(float(whole), ".1e")))
+        rows.append(verdict(_verdict(float(whole))))
+        return rows
+
+
+def _verdict(ratio: float) -> str:
+    if not np.isfinite(ratio):
+        return "The numbers overflow: the state or the gradient explodes."
+    if ratio == 0:
+        return "No gradient reaches the first time step."
+    if ratio < 1e-2:
+        return f"Vanishing: the first pixel gets {ratio:.1g} of the last pixel's gradient."
+    if ratio > 1e2:
+        return f"Exploding: the first pixel gets {ratio:.1g} times the last pixel's gradient."
+    return f"Healthy: the first pixel gets {ratio:.2g} times the last pixel's gradient."
+
+
+def time_gradients_picture(record: TimeGradientRecord, theory: Tensor | None, cell: str) -> Picture:
+    """Gradient by time step as bars with theory's line, and the size of the hidden state."""
+    gradients, states = record.gradients[0], record.states[0]
+    steps = len(gradients)
+    table, references = TableBuilder(1), []
+    table.add("gradient", "bars", "gradient (measured)", gradients.numpy()[None])
+    table.add("state", "bars", "hidden state (measured)", states.numpy()[None])
+    line = None if theory is None else theory * gradients[-1]
+    if line is not None:
+        name = "theory: wide network" if cell == "rnn" else "theory: the keep gate alone"
+        points = torch.stack([torch.arange(steps, dtype=torch.float64), line], dim=1).numpy()
+        references.append(Reference("gradient", "marks", name, points))
+    names = tuple(str(step + 1) for step in range(steps))
+    views = (
+        View(
+            "gradient",
+            "Gradient by time step: the last pixel is right",
+            Axis("time step", ticks=names),
+            Axis("norm of the gradient", "log", _decades(gradients, line)),
+            (0, 0, 1, 1),
+        ),
+        View(
+            "state",
+            "Hidden state by time step",
+            Axis("time step", ticks=names),
+            Axis("RMS of h", "log", _decades(states, None)),
+            (1, 0, 1, 1),
+        ),
+    )
+    ratio = float(record.first_to_last[0])
+    return Picture(
+        views,
+        table.table,
+        np.zeros(1, np.float32),
+        tuple(table.series),
+        tuple(references),
+        widths=(1.5, 1.0),
+        heights=(1.0,),
+        groups=tuple(f"time step {name}" for name in names),
+        summary=f"{MODELS[cell].label}: gradient {spoken(float(gradients[0]))} at time step 1, "
+        f"{spoken(float(gradients[-1]))} at time step {steps}, ratio {spoken(ratio)}; hidden state "
+        f"{spoken(float(states[-1]))} at the end.",
+    )
+
+
+def _decades(measured: Tensor, theory: Tensor | None) -> tuple[float, float]:
+    """Whole decades around the data, at least three, so that small differences look small."""
+    values = measured if theory is None else torch.cat([measured, theory])
+    values = values[torch.isfinite(values) & (values > 0)]
+    if not len(values):
+        return 1e-3, 1.0
+    low, high = float(values.min().log10().floor()), float((1.05 * values.max()).log10().ceil())
+    return 10.0 ** max(min(low, high - 3), -30.0), 10.0 ** min(high, 30.0)

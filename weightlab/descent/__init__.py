@@ -1,0 +1,1 @@
+"""Toy landscapes and the learners that walk down them."""

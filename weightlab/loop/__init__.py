@@ -1,0 +1,1 @@
+"""The update loop, one line of PyTorch at a time, mistakes included."""

@@ -1,0 +1,1 @@
+"""Models, activations, initializers, losses and data, and a learner's own module."""

@@ -1,0 +1,128 @@
+"""Optimizer classes: those of torch.optim and a learner's own, tried out before a run is built on them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from weightlab.validate import choose, number
+
+OptimizerClass = type[torch.optim.Optimizer]
+TRIAL_STEPS = 3
+SMALLEST_MOVE = 1e-9  # a learning rate below it need not show in the trial's weights
+
+
+def class_name(rule: OptimizerClass) -> str:
+    """`torch.optim.Adagrad`, but only `Lion` for a class of the learner's own."""
+    return f"torch.optim.{rule.__name__}" if is_from_torch(rule) else rule.__name__
+
+
+def is_from_torch(rule: OptimizerClass) -> bool:
+    """Whether PyTorch ships the class."""
+    return rule.__module__.startswith("torch.optim")
+
+
+def needs_closure(rule: OptimizerClass) -> bool:
+    """Whether its `step` must be given a function that computes loss and gradient anew, as LBFGS's must."""
+    closure = inspect.signature(rule.step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
+
+
+def checked_class_settings(
+    rule: OptimizerClass, settings: Mapping[str, Any], rates: tuple[float, float, bool, bool, str]
+) -> dict[str, Any]:
+    """The settings with the class's own learning rate filled in, after a trial of `TRIAL_STEPS` steps on two weights.
+
+    Settings are the class's arguments, `lr` being `learning_rate`; rates: limits of the learning rate as in
+    update_rules.SETTING_LIMITS. Raises ValueError where the class has no learning rate that can be set from
+    outside, refuses a setting, cannot take a step on dense gradients, leaves the weights where they are, makes them
+    NaN, or gives them new memory instead of changing them in place.
+    """
+    if not rule.__name__.isidentifier():  # it stands in programs
+        raise ValueError(f"a class must be called by a Python name, got {rule.__name__!r}; set its __name__ to one")
+    name, parameters = class_name(rule), inspect.signature(rule).parameters
+    known = ["learning_rate" if key == "lr" else key for key in parameters if key not in ("params", "kwargs")]
+    takes_anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in settings.items():
+        if not takes_anything:
+            choose(f"setting of {name}", key, known)
+        if isinstance(value, float):
+            number(key, value)
+    values, lr = dict(settings), parameters.get("lr")
+    if "learning_rate" not in values:
+        if lr is None or not isinstance(lr.default, (int, float)):
+            lacks = "takes no learning rate" if lr is None else "has no default for lr"
+            remedy = "write `def __init__(self, params, lr=0.001)`; panels and schedules set lr"
+            raise ValueError(f"{name} {lacks}: {remedy}")
+        values["learning_rate"] = float(lr.default)
+    low, high, open_low, open_high, why = rates
+    values["learning_rate"] = number(
+        "learning_rate", values["learning_rate"], low, high, open_low=open_low, open_high=open_high, why=why
+    )
+    _try_out(rule, values)
+    return values
+
+
+def _try_out(rule: OptimizerClass, values: Mapping[str, Any]) -> None:
+    name = class_name(rule)
+    arguments = {"lr" if key == "learning_rate" else key: value for key, value in values.items()}
+    weight = torch.nn.Parameter(torch.tensor([1.0, -0.5], dtype=torch.float64))
+    before, memory = weight.detach().clone(), weight.data_ptr()
+    try:
+        built = rule([weight], **arguments)
+    except Exception as refusal:  # a learner's own class may raise anything
+        raise ValueError(f"{name} refuses {arguments}: {_said(refusal)}") from refusal
+    if "lr" not in next(iter(getattr(built, "param_groups", ())), {}):
+        raise ValueError(
+            f'{name} keeps no "lr" in its param_groups, so nobody could change it: call '
+            'super().__init__(params, {"lr": lr}) and read group["lr"] in step()'
+        )
+    try:
+        _take_steps(built, weight)
+    except Exception as refusal:
+        raise ValueError(f"{name} cannot take a step here: {_said(refusal)}") from refusal
+    if weight.data_ptr() != memory:
+        raise ValueError(f"{name} gives the weights new memory: change them in place, `p -= …` or `p.add_(…)`")
+    if not torch.isfinite(weight).all():
+        raise ValueError(f"{name} turns weights (1, -0.5) with gradient 1 into {weight.tolist()}; mend its step()")
+    if values["learning_rate"] > SMALLEST_MOVE and torch.equal(weight, before):
+        raise ValueError(
+            f"{name} left the weights where they were in {TRIAL_STEPS} steps with gradient 1: `p = p - …` makes a new "
+            "tensor; write `p -= …`"
+        )
+
+
+def _take_steps(built: torch.optim.Optimizer, weight: torch.nn.Parameter) -> None:
+    def loss() -> torch.Tensor:
+        weight.grad = torch.ones_like(weight)
+        return weight.detach().sum()
+
+    for _ in range(TRIAL_STEPS):
+        loss()
+        if needs_closure(type(built)):
+            built.step(loss)  # type: ignore[arg-type]
+        else:
+            built.step()
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: {error}"
+
+
+def torch_optimizers() -> tuple[OptimizerClass, ...]:
+    """Every class of torch.optim that runs on any network as it is: vectors as well as matrices, dense gradients.
+
+    The first call constructs them, which imports torch's compiler: about 75 MiB and one to seven seconds.
+    """
+    found = []
+    for rule in vars(torch.optim).values():
+        if isinstance(rule, type) and issubclass(rule, torch.optim.Optimizer):
+            try:
+                checked_class_settings(rule, {}, (0.0, torch.inf, False, True, ""))
+            except ValueError:  # Muon wants matrices, SparseAdam sparse gradients, Optimizer is no rule
+                continue
+            found.append(rule)
+    return tuple(found)

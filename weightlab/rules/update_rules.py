@@ -1,0 +1,380 @@
+"""The update rules, written out: pure functions that move a whole batch of learners one step.
+
+To add a rule: write its `step` (and `init`, where its state starts as something) and give it one entry in UPDATE_RULES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from weightlab.rules.own_optimizer import checked_class_settings, class_name
+from weightlab.validate import choose, number
+
+State = dict[str, Tensor]
+Settings = Mapping[str, Any]  # name -> float, or Tensor that broadcasts to (learner, n)
+Step = Callable[[Tensor, Tensor, State, Settings], tuple[Tensor, State]]
+
+# (low, high, low excluded, high excluded, why)
+LARGEST = 1e20  # with what Adam divides it by, still a number in float32
+SETTING_LIMITS: Mapping[str, tuple[float, float, bool, bool, str]] = MappingProxyType({
+    "learning_rate": (0.0, LARGEST, False, False, "a negative one climbs the loss; use a small positive number"),
+    "momentum": (0.0, 1.0, False, True, "at 1 or more the velocity never decays"),
+    "dampening": (0.0, 1.0, False, False, "it is the share of each new gradient that is left out"),
+    "weight_decay": (0.0, LARGEST, False, False, "a negative one pushes the weights away from zero"),
+    "alpha": (0.0, 1.0, False, True, "at 1 the average of squared gradients never starts"),
+    "beta1": (0.0, 1.0, False, True, "at 1 the average of gradients never starts"),
+    "beta2": (0.0, 1.0, False, True, "at 1 the average of squared gradients never starts"),
+    "eps": (0.0, LARGEST, True, False, "it keeps the division by the gradient's size finite"),
+    "bias_correction": (0.0, 1.0, False, False, "1 switches it on, 0 off"),
+})
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """One way to turn a gradient into a step.
+
+    w and gradient are (learner, n); settings are floats, or tensors that broadcast against w, such as (learner, 1).
+    `step(w, gradient, state, settings)` returns new weights and new state, changes neither argument and keeps no
+    reference to `gradient`. `init(w)` makes the state before the first step, `gradient_point(w, state, settings)` is
+    where the gradient must be taken. `torch_equivalent(settings)` gives the torch.optim class name and its arguments
+    that walk the same path (None where there is none), `relation` says under which condition.
+    """
+
+    name: str
+    label: str
+    formula: str
+    defaults: Mapping[str, float]
+    step: Step
+    init: Callable[[Tensor], State]
+    gradient_point: Callable[[Tensor, State, Settings], Tensor]
+    torch_equivalent: Callable[[Settings], tuple[str, dict[str, Any]] | None]
+    relation: str
+
+
+def _add_scaled(base: Tensor, direction: Tensor, scale: float | Tensor, sign: float = 1.0) -> Tensor:
+    """base + sign·scale·direction as one operation, rounded as torch.optim rounds it."""
+    if isinstance(scale, Tensor):
+        return torch.addcmul(base, direction, scale, value=sign)
+    return torch.add(base, direction, alpha=sign * scale)
+
+
+def _with_decay(gradient: Tensor, w: Tensor, settings: Settings) -> Tensor:
+    decay = settings["weight_decay"]
+    return gradient if _is_zero(decay) else _add_scaled(gradient, w, decay)
+
+
+def _is_zero(setting: float | Tensor) -> bool:
+    return not isinstance(setting, Tensor) and setting == 0
+
+
+def _gradient_descent(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    gradient = _with_decay(gradient, w, settings)
+    return _add_scaled(w, gradient, settings["learning_rate"], -1.0), {}
+
+
+def _pytorch_velocity(gradient: Tensor, state: State, settings: Settings) -> Tensor:
+    """b = μb + (1 − dampening)·g; the first b is g itself, undamped, as in torch.optim.SGD."""
+    if "velocity" not in state:
+        return gradient.clone()
+    momentum, dampening = settings["momentum"], settings.get("dampening", 0.0)
+    if isinstance(momentum, Tensor) and _is_zero(dampening):
+        return torch.addcmul(gradient, state["velocity"], momentum)  # one operation where below are two
+    carried = state["velocity"] * momentum
+    if _is_zero(dampening):
+        return carried.add_(gradient)
+    if isinstance(momentum, Tensor):  # torch.optim.SGD keeps no velocity at momentum 0 and then ignores the dampening
+        dampening = dampening * (momentum > 0).to(momentum.dtype)  # a truth value alone would make a float32 of it
+    return _add_scaled(carried, gradient, 1 - dampening)
+
+
+def _momentum(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    gradient = _with_decay(gradient, w, settings)
+    if _is_zero(settings["momentum"]):  # torch.optim.SGD then leaves the velocity as it was, if there is one
+        return _add_scaled(w, gradient, settings["learning_rate"], -1.0), state
+    velocity = _pytorch_velocity(gradient, state, settings)
+    return _add_scaled(w, velocity, settings["learning_rate"], -1.0), {"velocity": velocity}
+
+
+def _nesterov(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    gradient = _with_decay(gradient, w, settings)
+    velocity = _pytorch_velocity(gradient, state, settings)
+    direction = _add_scaled(gradient, velocity, settings["momentum"])
+    return _add_scaled(w, direction, settings["learning_rate"], -1.0), {"velocity": velocity}
+
+
+def _classical_momentum(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    gradient = _with_decay(gradient, w, settings)
+    change = _add_scaled(state["velocity"] * settings["momentum"], gradient, settings["learning_rate"], -1.0)
+    return w + change, {"velocity": change}
+
+
+def _averaged_momentum(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    gradient = _with_decay(gradient, w, settings)
+    momentum = settings["momentum"]
+    average = _add_scaled(state["velocity"] * momentum, gradient, 1 - momentum)
+    return _add_scaled(w, average, settings["learning_rate"], -1.0), {"velocity": average}
+
+
+def _sutskever_momentum(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    gradient = _with_decay(gradient, w, settings)
+    velocity = _add_scaled(state["velocity"] * settings["momentum"], gradient, settings["learning_rate"])
+    return w - velocity, {"velocity": velocity}
+
+
+def _look_ahead(w: Tensor, state: State, settings: Settings) -> Tensor:
+    return _add_scaled(w, state["velocity"], settings["momentum"])
+
+
+def _sutskever_nesterov(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    if not _is_zero(settings["weight_decay"]):  # the penalty's gradient is taken at the look-ahead point too
+        gradient = _with_decay(gradient, _look_ahead(w, state, settings), settings)
+    velocity = _add_scaled(state["velocity"] * settings["momentum"], gradient, settings["learning_rate"], -1.0)
+    return w + velocity, {"velocity": velocity}
+
+
+def _average_of_squares(average: Tensor, gradient: Tensor, decay: float | Tensor) -> Tensor:
+    if isinstance(decay, Tensor):
+        return (average * decay).addcmul_(gradient * (1 - decay), gradient)
+    return (average * decay).addcmul_(gradient, gradient, value=1 - decay)
+
+
+def _step_along(w: Tensor, direction: Tensor, size: Tensor, rate: float | Tensor) -> Tensor:
+    """w − rate·direction/size."""
+    if isinstance(rate, Tensor):
+        return torch.addcdiv(w, direction * rate, size, value=-1.0)
+    return torch.addcdiv(w, direction, size, value=-rate)
+
+
+def _rmsprop(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    gradient = _with_decay(gradient, w, settings)
+    rate, momentum = settings["learning_rate"], settings["momentum"]
+    squares = _average_of_squares(state["squares"], gradient, settings["alpha"])
+    size = squares.sqrt().add_(settings["eps"])
+    if _is_zero(momentum):
+        return _step_along(w, gradient, size, rate), {"squares": squares, "velocity": state["velocity"]}
+    velocity = (state["velocity"] * momentum).addcdiv_(gradient, size)
+    return _add_scaled(w, velocity, rate, -1.0), {"squares": squares, "velocity": velocity}
+
+
+def _adam_step(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    beta1, beta2, corrected = settings["beta1"], settings["beta2"], settings["bias_correction"]
+    step = state["step"] + 1
+    count = step.item()  # the counter lives on the CPU, so this waits for no other device
+    mean = torch.lerp(state["mean"], gradient, 1 - beta1)
+    squares = _average_of_squares(state["squares"], gradient, beta2)
+    mean_share = 1 - corrected * beta1**count
+    squares_share = 1 - corrected * beta2**count
+    size = squares.sqrt().div_(squares_share**0.5).add_(settings["eps"])
+    new_w = _step_along(w, mean, size, settings["learning_rate"] / mean_share)
+    return new_w, {"step": step, "mean": mean, "squares": squares}
+
+
+def _adam(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    return _adam_step(w, _with_decay(gradient, w, settings), state, settings)
+
+
+def _adamw(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tuple[Tensor, State]:
+    if not _is_zero(settings["weight_decay"]):
+        w = w * (1 - settings["learning_rate"] * settings["weight_decay"])
+    return _adam_step(w, gradient, state, settings)
+
+
+def _no_state(w: Tensor) -> State:
+    return {}
+
+
+def _at_rest(w: Tensor) -> State:
+    return {"velocity": torch.zeros_like(w)}
+
+
+def _rmsprop_start(w: Tensor) -> State:
+    return {"squares": torch.zeros_like(w), "velocity": torch.zeros_like(w)}
+
+
+def _adam_start(w: Tensor) -> State:
+    counter = torch.zeros((), dtype=torch.float64, device="cpu")
+    return {"step": counter, "mean": torch.zeros_like(w), "squares": torch.zeros_like(w)}
+
+
+def _at_the_weights(w: Tensor, state: State, settings: Settings) -> Tensor:
+    return w
+
+
+def _sgd(settings: Settings) -> tuple[str, dict[str, Any]]:
+    given = {name: settings[name] for name in ("weight_decay", "momentum", "dampening") if name in settings}
+    return "SGD", {"lr": settings["learning_rate"], **given}
+
+
+def _sgd_nesterov(settings: Settings) -> tuple[str, dict[str, Any]]:
+    name, arguments = _sgd(settings)
+    if settings["momentum"] > 0:  # without momentum it is plain descent, and torch refuses the flag
+        arguments["nesterov"] = True
+    return name, arguments
+
+
+def _averaged_as_sgd(settings: Settings) -> tuple[str, dict[str, Any]]:
+    name, arguments = _sgd(settings)
+    return name, {**arguments, "lr": settings["learning_rate"] * (1 - settings["momentum"])}
+
+
+def _torch_rmsprop(settings: Settings) -> tuple[str, dict[str, Any]]:
+    names = ("alpha", "eps", "momentum", "weight_decay")
+    return "RMSprop", {"lr": settings["learning_rate"], **{name: settings[name] for name in names}}
+
+
+def _torch_adam(name: str, settings: Settings) -> tuple[str, dict[str, Any]] | None:
+    if settings["bias_correction"] != 1:
+        return None
+    betas = (settings["beta1"], settings["beta2"])
+    kept = {key: settings[key] for key in ("eps", "weight_decay")}
+    return name, {"lr": settings["learning_rate"], "betas": betas, **kept}
+
+
+_SAME = "the same weights, step by step"
+_CONSTANT = "the same weights as long as the learning rate stays constant"
+_PLAIN = MappingProxyType({"learning_rate": 1e-3, "weight_decay": 0.0})
+# torch.optim.SGD's own default is momentum 0, which would be no momentum at all
+_HEAVY = MappingProxyType({"learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 0.0})
+_DAMPED = MappingProxyType({"learning_rate": 1e-3, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0})
+_RMSPROP = MappingProxyType({"learning_rate": 1e-2, "alpha": 0.99, "momentum": 0.0, "eps": 1e-8, "weight_decay": 0.0})
+_ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "bias_correction": 1.0}
+
+_RULES = (
+    UpdateRule(
+        "gradient_descent", "Gradient descent", "w ← w − ηg",
+        _PLAIN, _gradient_descent, _no_state, _at_the_weights, _sgd, _SAME,
+    ),
+    # torch.optim.SGD: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
+    UpdateRule(
+        "momentum", "Momentum", "b ← μb + (1 − dampening)g (first b = g);  w ← w − ηb",
+        _DAMPED, _momentum, _no_state, _at_the_weights, _sgd, _SAME,
+    ),
+    # Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors", eq. 9
+    UpdateRule(
+        "classical_momentum", "Classical momentum", "Δw ← −ηg + μΔw;  w ← w + Δw",
+        _HEAVY, _classical_momentum, _at_rest, _at_the_weights, _sgd, _CONSTANT,
+    ),
+    UpdateRule(
+        "averaged_momentum", "Averaged momentum", "m ← μm + (1 − μ)g;  w ← w − ηm",
+        _HEAVY, _averaged_momentum, _at_rest, _at_the_weights, _averaged_as_sgd, f"{_SAME}, at η(1 − μ)",
+    ),
+    # Sutskever and others as PyTorch's SGD page writes it (its note on other frameworks)
+    UpdateRule(
+        "sutskever_momentum", "Sutskever momentum", "v ← μv + ηg;  w ← w − v",
+        _HEAVY, _sutskever_momentum, _at_rest, _at_the_weights, _sgd, _CONSTANT,
+    ),
+    UpdateRule(
+        "nesterov", "Nesterov", "b ← μb + g (first b = g);  w ← w − η(g + μb)",
+        _DAMPED, _nesterov, _no_state, _at_the_weights, _sgd_nesterov, _SAME,
+    ),
+    # Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum", eqs. 3 and 4
+    UpdateRule(
+        "sutskever_nesterov", "Sutskever Nesterov", "v ← μv − η∇E(w + μv);  w ← w + v",
+        _HEAVY, _sutskever_nesterov, _at_rest, _look_ahead, _sgd_nesterov,
+        "PyTorch stores w + μv, this rule's look-ahead point: the same points while the learning rate stays constant",
+    ),
+    # Tieleman, Hinton 2012, lecture 6.5; torch.optim.RMSprop
+    UpdateRule(
+        "rmsprop", "RMSprop", "s ← αs + (1 − α)g²;  b ← μb + g/(√s + ε);  w ← w − ηb",
+        _RMSPROP, _rmsprop, _rmsprop_start, _at_the_weights, _torch_rmsprop, _SAME,
+    ),
+    # Kingma, Ba 2015, algorithm 1; torch.optim.Adam
+    UpdateRule(
+        "adam", "Adam", "m ← β₁m + (1 − β₁)g;  s ← β₂s + (1 − β₂)g²;  w ← w − η m/(1 − β₁ᵗ) / (√(s/(1 − β₂ᵗ)) + ε)",
+        MappingProxyType({**_ADAM, "weight_decay": 0.0}),
+        _adam, _adam_start, _at_the_weights, partial(_torch_adam, "Adam"), _SAME,
+    ),
+    # Loshchilov, Hutter 2019, "Decoupled weight decay regularization", algorithm 2; torch.optim.AdamW
+    UpdateRule(
+        "adamw", "AdamW", "w ← (1 − ηλ)w, then Adam's step from the gradient without λw (λ the weight decay)",
+        MappingProxyType({**_ADAM, "weight_decay": 1e-2}),
+        _adamw, _adam_start, _at_the_weights, partial(_torch_adam, "AdamW"), _SAME,
+    ),
+)
+UPDATE_RULES: Mapping[str, UpdateRule] = MappingProxyType({rule.name: rule for rule in _RULES})
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """A rule by name, or any torch.optim.Optimizer class, PyTorch's or your own, with its settings; checked when made.
+
+    Settings are also attributes: `.learning_rate`. For a class they are its arguments, `lr` being `learning_rate`.
+    Raises ValueError or TypeError for an unknown rule or setting, for a value outside SETTING_LIMITS, and for a class
+    that fails its trial (see weightlab.rules.own_optimizer).
+    """
+
+    rule: str | type[torch.optim.Optimizer]
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rule, str):
+            values: dict[str, Any] = _checked(choose("update rule", self.rule, UPDATE_RULES), self.settings)
+        elif isinstance(self.rule, type) and issubclass(self.rule, torch.optim.Optimizer):
+            values = checked_class_settings(self.rule, self.settings, SETTING_LIMITS["learning_rate"])
+        else:
+            raise TypeError(f"rule must be a name or a torch.optim.Optimizer class, got {self.rule!r}")
+        object.__setattr__(self, "settings", MappingProxyType(dict(sorted(values.items()))))
+
+    def __hash__(self) -> int:
+        return hash((self.rule, tuple(self.settings.items())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OptimizerSettings, (self.rule, dict(self.settings))
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name != "settings" and name in self.settings:
+            return self.settings[name]
+        raise AttributeError(f"{type(self).__name__} has no setting {name!r}")
+
+    def __repr__(self) -> str:
+        rule = repr(self.rule) if isinstance(self.rule, str) else class_name(self.rule)
+        return f"optimizer({', '.join([rule, *(f'{name}={value!r}' for name, value in self.settings.items())])})"
+
+    @property
+    def label(self) -> str:
+        return UPDATE_RULES[self.rule].label if isinstance(self.rule, str) else self.rule.__name__
+
+    def replace(self, **changes: Any) -> OptimizerSettings:
+        return OptimizerSettings(self.rule, {**self.settings, **changes})
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The settings as torch.optim calls them: the learning rate is `lr`."""
+        return {"lr" if name == "learning_rate" else name: value for name, value in self.settings.items()}
+
+    def build(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """The torch.optim object of a rule given as a class."""
+        if isinstance(self.rule, str):
+            raise TypeError(f"{self.rule!r} is one of our own rules; use UPDATE_RULES[{self.rule!r}].step")
+        return self.rule(parameters, **self.arguments)
+
+
+def optimizer(rule: str | type[torch.optim.Optimizer], **settings: Any) -> OptimizerSettings:
+    """`optimizer("momentum", learning_rate=0.1)`; settings left out take the rule's defaults."""
+    return OptimizerSettings(rule, settings)
+
+
+def _checked(rule: str, settings: Mapping[str, Any]) -> dict[str, float]:
+    values = dict(UPDATE_RULES[rule].defaults)
+    for name, value in settings.items():
+        choose(f"setting of {rule}", name, values)
+        low, high, open_low, open_high, why = SETTING_LIMITS[name]
+        if isinstance(value, bool):
+            value = float(value)
+        values[name] = number(name, value, low, high, open_low=open_low, open_high=open_high, why=why)
+    if values.get("bias_correction", 1.0) not in (0.0, 1.0):
+        raise ValueError(f"bias_correction must be 0 (off) or 1 (on), got {values['bias_correction']:g}")
+    if rule == "nesterov" and (values["momentum"] == 0 or values["dampening"] != 0):
+        raise ValueError(
+            "Nesterov momentum requires a momentum and zero dampening (torch.optim.SGD's own words): got momentum "
+            f"{values['momentum']:g} and dampening {values['dampening']:g}; "
+            "set momentum in (0, 1) and dampening 0, or choose 'gradient_descent'"
+        )
+    return values

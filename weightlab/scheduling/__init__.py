@@ -1,0 +1,1 @@
+"""Many noisy runs under a learning-rate schedule."""

@@ -1,0 +1,1 @@
+"""Signals and gradients, layer by layer, before training."""

@@ -1,0 +1,1 @@
+"""The animated view with its controls, worker, panel and replay."""

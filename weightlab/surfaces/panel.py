@@ -1,0 +1,243 @@
+"""A real loss surface: contours on a plane through a network's weights, with a run's path on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from weightlab.networks.datasets import Dataset, dataset
+from weightlab.pictures.contours import losses_backdrop
+from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
+from weightlab.stage.controls import Choice, Control, Question, Slider, linear, logarithmic
+from weightlab.stage.own import own_parts
+from weightlab.stage.panel import Panel, Row, row, verdict
+from weightlab.surfaces.program import surface_program
+from weightlab.surfaces.weight_paths import (
+    PLANES,
+    PlaneView,
+    WeightPath,
+    component_shares,
+    follow,
+    look,
+    path_experiment,
+    random_plane_shares,
+)
+from weightlab.training.experiment import TrainingExperiment
+from weightlab.validate import choose, number, whole_number
+
+GRID = 17  # points a side: 289 networks, each with all training examples
+SNAPSHOTS = 60
+KEPT_RUNS = 20
+VIEWING = ("plane", "plane_seed", "zoom")  # settings that train nothing
+DEFAULTS: Mapping[str, Any] = {
+    "plane": "path",
+    "plane_seed": 0,
+    "zoom": 1.0,
+    "learning_rate": 0.1,
+    "momentum": 0.0,
+    "batch_size": 64,
+    "width": 16,
+    "steps": 300,
+    "seed": 0,
+}
+TRUE, SEEN = "the run", "the run as the plane shows it"
+_VIEW, _RUN = "The plane: trains nothing", "The run: trains anew"
+
+
+def surface_controls() -> list[Control]:
+    """The panel's controls, those of the plane first."""
+    return [
+        Choice("plane", "Plane", tuple(PLANES.items()), "through the last weights", _VIEW),
+        Slider("plane_seed", "Which random plane", tuple(range(20)), "draws its two directions", _VIEW),
+        Slider("zoom", "Zoom", logarithmic(0.2, 20.0, 41), "1 shows the whole path, or one filter's length", _VIEW),
+        Slider("learning_rate", "Learning rate η", logarithmic(0.01, 2.0, 47), "", _RUN),
+        Slider("momentum", "Momentum μ", linear(0.0, 0.98, 50), "", _RUN),
+        Slider("batch_size", "Batch size", (8, 16, 32, 64, 128, 256, 512), "", _RUN),
+        Slider("width", "Units a layer", (4, 8, 12, 16, 24, 32), "two hidden layers, tanh", _RUN),
+        Slider("steps", "Updates", (60, 120, 180, 240, 300, 420, 600), "", _RUN),
+        Slider("seed", "Seed of the run", tuple(range(20)), "first weights and batches", _RUN),
+    ]
+
+
+@dataclass(frozen=True)
+class SurfaceExperiment:
+    """A run, and the plane on which its loss is looked at."""
+
+    training: TrainingExperiment
+    plane: str
+    plane_seed: int
+    zoom: float
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceRecord:
+    """The run's path and what the plane shows of it."""
+
+    path: WeightPath
+    view: PlaneView
+
+
+class SurfacePanel(Panel):
+    """A tanh network on the digits, trained; the loss on a plane through its last weights, and its path there.
+
+    Choosing another plane or zooming trains nothing; `trained` counts the runs. Values may be given by name. `record`
+    is a SurfaceRecord. own: your own data, network and optimizer class in place of the panel's.
+    """
+
+    def __init__(
+        self,
+        *,
+        own: Sequence[object] = (),
+        questions: Sequence[Question] = (),
+        title: str = "A real loss surface",
+        **values: Any,
+    ) -> None:
+        for name in values:
+            choose("setting", name, DEFAULTS)
+        self._own = own_parts(own)
+        self._data: Dataset = self._own.parts.get("dataset") or dataset("digits")
+        self._paths: dict[tuple[float, ...], tuple[TrainingExperiment, WeightPath]] = {}
+        self._backdrop: tuple[PlaneView, Any] | None = None
+        self.trained = 0
+        super().__init__(surface_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=440)
+
+    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
+        seed = whole_number("plane_seed", values["plane_seed"], 0, 10**6)
+        zoom = number("zoom", values["zoom"], 0.01, 1000, why="1 shows the whole path")
+        training, path = self._path_of(values)
+        view = look(path, values["plane"], seed=seed, points=GRID, zoom=zoom)
+        picture = surface_picture(path, view, losses_backdrop(*_arrays(view), size=(4.2, 3.1)))
+        self.experiment = SurfaceExperiment(training, values["plane"], seed, zoom)
+        self.record = SurfaceRecord(path, view)
+        self._publish(values, picture, surface_reading(path, view), seq)
+
+    def _path_of(self, values: Mapping[str, Any]) -> tuple[TrainingExperiment, WeightPath]:
+        """The run of these settings; trained once, then kept."""
+        key = tuple(float(values[name]) for name in DEFAULTS if name not in VIEWING)
+        if key not in self._paths:
+            experiment = self._build(values)
+            path = follow(experiment, max(1, experiment.steps // SNAPSHOTS))
+            self.trained += 1
+            if len(self._paths) >= KEPT_RUNS:
+                self._paths.pop(next(iter(self._paths)))
+            self._paths[key] = experiment, path
+        return self._paths[key]
+
+    def _build(self, values: Mapping[str, Any]) -> TrainingExperiment:
+        steps = whole_number("steps", values["steps"], 10, 2000, why="longer runs are for weight_paths.follow")
+        experiment = path_experiment(
+            self._data,
+            learning_rate=values["learning_rate"],
+            momentum=values["momentum"],
+            batch_size=whole_number("batch_size", values["batch_size"], 1, len(self._data.y_train)),
+            width=whole_number("width", values["width"], 1, 128, why="wider ones are for weight_paths.follow"),
+            steps=steps,
+            seed=whole_number("seed", values["seed"], 0, 10**6),
+        )
+        return self._own.put_into(experiment)
+
+    @property
+    def _own_names(self) -> str:
+        return self._own.names
+
+    @property
+    def program(self) -> str:
+        """A plain PyTorch program of the run and of the loss on the plane now shown."""
+        asked = self.experiment
+        return surface_program(
+            asked.training,
+            asked.plane,
+            seed=asked.plane_seed,
+            every=max(1, asked.training.steps // SNAPSHOTS),
+            points=GRID,
+            zoom=asked.zoom,
+        )
+
+    def start_beside_truth(self) -> str:
+        """How the loss on the path's own plane is where the run starts, beside the true one; within 3 % is the same."""
+        path = self.record.path
+        ratio = float(look(path, points=3).plane_losses[0] / path.losses[0])
+        return "lower than" if ratio < 0.97 else "higher than" if ratio > 1.03 else "the same as"
+
+    def held_by_random_planes(self, planes: int = 20) -> float:
+        """Mean share of the path's variance that random planes hold."""
+        return float(random_plane_shares(self.record.path, planes).mean())
+
+    def _unused(self, values: dict[str, Any]) -> list[str]:
+        replaced = self._own.unused({"model": ["width"], "optimizer": ["momentum"]})
+        return replaced if values["plane"] == "random" else [*replaced, "plane_seed"]
+
+
+def _arrays(view: PlaneView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    across, up, losses = view.drawn()
+    losses = torch.nan_to_num(losses.double(), nan=1e30, posinf=1e30)
+    return across.double().numpy(), up.double().numpy(), losses.numpy()
+
+
+def surface_picture(path: WeightPath, view: PlaneView, backdrop: Any) -> Picture:
+    """The path on the plane's contours, its loss beside the plane's, and how far from the end it is and seems."""
+    table = TableBuilder(len(path.steps))
+    table.add("plane", "path", SEEN, view.places.numpy(), colour=1)
+    table.add("loss", "curve", TRUE, path.losses.numpy(), colour=0)
+    table.add("loss", "curve", SEEN, view.plane_losses.numpy(), colour=1)
+    lengths = [torch.where(one > 0, one, torch.nan) for one in (view.lengths, view.seen_lengths)]
+    table.add("distance", "curve", TRUE, lengths[0].numpy(), colour=0)
+    table.add("distance", "curve", SEEN, lengths[1].numpy(), colour=1)
+    kind = "random direction" if view.kind == "random" else "principal component"
+    ends = [(float(one[0]), float(one[-1])) for one in (view.across, view.up)]
+    first, second = (Axis(f"{name} {kind}", limits=end) for name, end in zip(("1st", "2nd"), ends, strict=True))
+    views = (
+        View("plane", "Loss on the plane", first, second, (0, 0, 1, 2), backdrop),
+        View("loss", "Loss of all training examples", Axis("update"), Axis("loss", "log"), (1, 0, 1, 1)),
+        View("distance", "Distance from the last weights", Axis("update"), Axis("|w − w_end|", "log"), (1, 1, 1, 1)),
+    )
+    return Picture(
+        views,
+        table.table,
+        path.steps.numpy().astype(np.float32),
+        tuple(table.series),
+        (Reference("plane", "points", "the last weights", np.zeros((1, 2))),),
+        widths=(1.15, 1.0),
+        summary=_summary(path, view),
+    )
+
+
+def _summary(path: WeightPath, view: PlaneView) -> str:
+    return (
+        f"The loss of {len(path.weights[0]):,} weights on a plane: {PLANES[view.kind]}. The run's loss went from "
+        f"{float(path.losses[0]):.3g} to {float(path.losses[-1]):.3g} in {int(path.steps[-1])} updates."
+    )
+
+
+def surface_reading(path: WeightPath, view: PlaneView) -> list[Row]:
+    """What the plane holds, and where its loss is farthest from the path's own."""
+    true, seen = path.losses.double(), view.plane_losses.double()
+    worst = int(torch.nan_to_num((seen - true).abs(), nan=-1.0).argmax())
+    expected = "–" if view.expected is None else f"{view.expected:.2%} on average"
+    rows = [row("share of the path's variance in this plane", expected, f"{view.share:.2%}")]
+    if view.kind == "path":
+        first, second = component_shares(path.weights, 2).tolist()
+        rows.append(row("its two components one by one", "", f"{first:.1%}, {second:.2%}"))
+        rows.append(row("of a random walk's, in its own plane", "90.1%", ""))
+    rows.append(row("at the start: loss on the plane, true loss", "", f"{float(seen[0]):.3g}, {float(true[0]):.3g}"))
+    both = f"{float(seen[worst]):.3g}, {float(true[worst]):.3g}"
+    rows.append(row(f"farthest apart: update {int(path.steps[worst])}", "", both))
+    if path.status.kind == "diverged":
+        return [*rows, verdict(f"The run diverged; its path ends where it was finite. {path.status.message}")]
+    return [*rows, verdict(_verdict(view, float(true[0]), float(seen[0]), float(true[-1])))]
+
+
+def _verdict(view: PlaneView, true: float, seen: float, end: float) -> str:
+    if view.kind == "random":
+        return (
+            f"The path seems to stand still: {view.share:.2%} of it lies in this plane. The contours show the "
+            "surroundings of the last weights, not the way there."
+        )
+    if not 0 <= seen <= true or end >= true:
+        return "The plane shows the way. Its height is another matter: compare both curves."
+    share = (true - seen) / (true - end)
+    return f"The plane shows the way, but at the start it leaves out {share:.0%} of the loss's fall."

@@ -1,0 +1,1 @@
+"""An experiment as a short text to share, and back."""

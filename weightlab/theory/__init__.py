@@ -1,0 +1,1 @@
+"""Closed forms, computed without any run, so that they can disagree with it."""

@@ -1,0 +1,1 @@
+"""Update rules on toy landscapes: the descent panel, its pictures, races."""

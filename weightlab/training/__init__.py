@@ -1,0 +1,1 @@
+"""A real run, one step at a time, changeable midway."""
