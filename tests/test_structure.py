@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "weightlab"
-GROUND = ("validate", "devices")
+GROUND = ("validate", "devices", "program_text")
 NOUNS = ("theory", "rules", "networks", "descent", "training")
 HANDS = ("pictures", "texts", "programs", "stage")
 SUBJECTS = (

@@ -7,6 +7,7 @@ subject imports another (tests/test_structure.py). Import a name from its module
 `from weightlab.rules.update_rules import optimizer`.
 
     validate, devices   refusals of bad input; where a run happens, and on how many threads
+    program_text        how a PyTorch program is written down
 Nouns
     theory/      closed forms: quadratic, signals, noise, loop, imbalance; knows neither rules nor runs
     rules/       update rules, schedules, optimizer classes of PyTorch and of a learner

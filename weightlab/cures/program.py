@@ -6,10 +6,10 @@ from weightlab.networks.datasets import Dataset
 from weightlab.networks.initializers import InitializationSettings
 from weightlab.networks.models import MODELS, model
 from weightlab.networks.time_gradients import GATES
+from weightlab.program_text import comment, indented, lines, literal, program
 from weightlab.programs.data import data_code
 from weightlab.programs.initializers import initialization_lines
 from weightlab.programs.models import ModelCode
-from weightlab.programs.text import comment, indented, lines, literal, program
 
 _CELLS = {"rnn": "RNNCell", "lstm": "LSTMCell", "gru": "GRUCell"}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from weightlab.ensembles.choices import ACTIVATIONS_COMPARED, INITIALIZERS_COMPARED, Choices
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.models import MODULES
-from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.training import RunCode, run_code
 from weightlab.programs.updates import update_lines
 from weightlab.training.experiment import TrainingExperiment

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from weightlab.imbalance.run import ImbalanceExperiment
 from weightlab.imbalance.techniques import NEIGHBOURS, NOISE, TASKS, TECHNIQUES, TEST_FRACTION
 from weightlab.networks.datasets import Dataset, dataset
+from weightlab.program_text import comment, indented, lines, literal, program
 from weightlab.programs.data import split_lines
-from weightlab.programs.text import comment, indented, lines, literal, program
 
 TREES = 100
 _SAMPLERS: Mapping[str, tuple[str, str, str]] = MappingProxyType({

@@ -9,10 +9,10 @@ from weightlab.loop.experiment import BACKWARD, PREDICT, UPDATE, ZERO_GRAD, Loop
 from weightlab.loop.problems import BATCH_SIZE, WIDTH, digits_data
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
+from weightlab.program_text import call, comment, indented, lines, literal, program
 from weightlab.programs.data import data_code
 from weightlab.programs.initializers import initialization_lines
 from weightlab.programs.models import model_code
-from weightlab.programs.text import call, comment, indented, lines, literal, program
 from weightlab.programs.updates import loss_definition
 
 SHORTEST = 10  # passes

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from weightlab.networks.datasets import DATASETS, Dataset
-from weightlab.programs.text import INDENT, comment, indented, lines, literal, times
+from weightlab.program_text import INDENT, comment, indented, lines, literal, times
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from weightlab.descent.experiment import DescentExperiment
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, program, times
 from weightlab.programs.landscapes import landscape_label, loss_code
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
-from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program, times
 from weightlab.programs.updates import changed_group
 
 LONGEST = 70  # characters of what stands in one line

@@ -10,8 +10,8 @@ from torch import nn
 
 from weightlab.networks.activations import ACTIVATIONS, Activation
 from weightlab.networks.initializers import InitializationSettings
+from weightlab.program_text import call, comment, indented, lines, literal
 from weightlab.programs.models import ModelCode
-from weightlab.programs.text import call, comment, indented, lines, literal
 
 _FROM = "generator=weights_stream"
 _LINEAR = ACTIVATIONS["linear"]

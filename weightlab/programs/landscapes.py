@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from weightlab.descent.landscapes import LANDSCAPES, Landscape
+from weightlab.program_text import INDENT, indented, lines, literal, times
 from weightlab.programs.own import OwnSource, source_of
-from weightlab.programs.text import INDENT, indented, lines, literal, times
 
 Settings = Mapping[str, Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 from weightlab.networks.datasets import Dataset
 from weightlab.networks.models import MODELS, ModelSettings
 from weightlab.networks.own_model import OwnModel
+from weightlab.program_text import INDENT, lines
 from weightlab.programs.own_model import OwnModelCode, own_model_code
-from weightlab.programs.text import INDENT, lines
 
 LISTED = 3  # hidden layers that are written one by one; more are made in a loop
 MODULES = {

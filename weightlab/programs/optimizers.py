@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from weightlab.program_text import comment, lines
 from weightlab.programs.own import source_of
 from weightlab.programs.rules import rule_class
-from weightlab.programs.text import comment, lines
 from weightlab.rules.own_optimizer import is_from_torch, needs_closure
 from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from weightlab.programs.text import INDENT, literal
+from weightlab.program_text import INDENT, literal
 
 _PLAIN = (bool, int, float, str, type(None))
 SMALL = 16  # numbers of a tensor that a definition writes out

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from weightlab.networks.own_model import LAYERS, PROBES, OwnModel, OwnNetwork
+from weightlab.program_text import call, comment, lines
 from weightlab.programs.own import source_of
-from weightlab.programs.text import call, comment, lines
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from weightlab.programs.text import call, indented, lines
+from weightlab.program_text import call, indented, lines
 
 Settings = Mapping[str, float]
 

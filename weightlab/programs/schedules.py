@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from weightlab.programs.text import arguments, call, comment, indented, lines, literal, times
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, times
 from weightlab.rules.schedules import ScheduleSettings
 
 _HOME = "torch.optim.lr_scheduler."

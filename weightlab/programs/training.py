@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.data import DataCode, data_code, data_label
 from weightlab.programs.initializers import draws_weights, initialization_lines
 from weightlab.programs.models import ModelCode, model_code, model_label
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
-from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.updates import Updates, batch_definition, loss_definition, update_lines, validation
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
 

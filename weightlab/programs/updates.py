@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from weightlab.program_text import arguments, call, indented, lines, literal
 from weightlab.programs.optimizers import OptimizerCode
-from weightlab.programs.text import arguments, call, indented, lines, literal
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weightlab.descent.landscapes import Landscape
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.landscapes import loss_code
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
-from weightlab.programs.text import arguments, call, comment, indented, lines, literal, program
 from weightlab.rules.schedules import ScheduleSettings
 from weightlab.rules.update_rules import OptimizerSettings
 from weightlab.scheduling.run import Move

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from weightlab.networks.activations import ACTIVATIONS
 from weightlab.networks.initializers import InitializationSettings
+from weightlab.program_text import call, comment, indented, lines, program
 from weightlab.programs.initializers import weight_lines
-from weightlab.programs.text import call, comment, indented, lines, program
 
 FUNCTIONS = {
     "sigmoid": "torch.sigmoid({})",

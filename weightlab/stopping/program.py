@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weightlab.program_text import comment, indented, lines, literal, program
 from weightlab.programs.schedules import schedule_code
-from weightlab.programs.text import comment, indented, lines, literal, program
 from weightlab.programs.training import optimizer_lines, run_code, run_summary
 from weightlab.programs.updates import loss_of, update_lines
 from weightlab.stopping.rules import Budget, Patience, StoppingRule, Target

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from weightlab.program_text import comment, indented, lines, program
 from weightlab.programs.schedules import schedule_code
-from weightlab.programs.text import comment, indented, lines, program
 from weightlab.programs.training import optimizer_lines, run_code, run_summary, variable_lines
 from weightlab.programs.updates import Updates, loss_of, update_lines
 from weightlab.training.experiment import TrainingExperiment
