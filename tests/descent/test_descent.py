@@ -106,7 +106,7 @@ def test_rule_comes_to_rest_below_its_limit_and_beyond_it_names_direction_and_li
         momentum = 0.2
     carried = {} if rule == "gradient_descent" else {"momentum": momentum}
     where = landscape("rotated_quadratic", condition_number=kappa, angle=90)  # the steep direction is the first axis
-    limit = float(learning_rate_limit(rule, momentum, kappa))
+    limit = float(learning_rate_limit(UPDATE_RULES[rule].theory or "", momentum, kappa))
     pair = tuple(optimizer(rule, learning_rate=share * limit, **carried) for share in (0.98, 1.02))
     below, beyond = run(where, *pair, start=(1.0, 1.0), steps=2500).statuses
     assert below.kind == "converged"

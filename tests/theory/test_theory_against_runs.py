@@ -12,8 +12,10 @@ from torch import Tensor
 
 from weightlab.descent.landscapes import landscape
 from weightlab.descent.run import sweep
+from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.theory import quadratic as theory
 
+COVERED = sorted(name for name, rule in UPDATE_RULES.items() if rule.theory)
 CONDITION_NUMBERS = (2.0, 10.0, 100.0)
 MOMENTA = (0.0, 0.2, 0.5, 0.8, 0.9, 0.98)
 SHARES_OF_LIMIT = (0.05, 0.15, 0.3, 0.47, 0.65, 0.8, 0.93, 0.99)
@@ -22,10 +24,14 @@ RULES = ("gradient_descent", "momentum", "nesterov")
 SMALLEST = 1e-250  # below, products of two errors underflow
 
 
+def form_of(rule: str) -> str:
+    return UPDATE_RULES[rule].theory or ""
+
+
 def grid(rule: str, condition_number: float) -> tuple[Tensor, Tensor]:
     """Learning rates and momenta, (learner,) each."""
     points = [
-        (share * float(theory.learning_rate_limit(rule, mu, condition_number)), mu)
+        (share * float(theory.learning_rate_limit(form_of(rule), mu, condition_number)), mu)
         for mu, share in itertools.product(MOMENTA if rule != "gradient_descent" else (0.0,), SHARES_OF_LIMIT)
     ]
     eta, mu = torch.tensor(points, dtype=torch.float64).unbind(1)
@@ -63,23 +69,23 @@ def test_measured_rates_match_theory_within_one_per_cent(
     record = sweep(bowl, rule, settings_of(rule, eta, mu), start=(1.3, 0.6), steps=STEPS, keep_paths=True)
     measured = torch.stack([fitted_rates(record.weights[:, :, axis]) for axis in range(2)])
     predicted = torch.stack(
-        [torch.as_tensor(theory.convergence_rate(rule, eta, mu, value)) for value in (1.0, condition_number)]
+        [torch.as_tensor(theory.convergence_rate(form_of(rule), eta, mu, value)) for value in (1.0, condition_number)]
     )
     torch.testing.assert_close(measured, predicted, rtol=0.01, atol=0)
     # and the speed itself, -log(rate), which a rate of 0.99 would otherwise hide
     torch.testing.assert_close(measured.log(), predicted.log(), rtol=0.01, atol=0)
-    both = theory.convergence_rate(rule, eta, mu, (1.0, condition_number))
+    both = theory.convergence_rate(form_of(rule), eta, mu, (1.0, condition_number))
     torch.testing.assert_close(measured.amax(0), torch.as_tensor(both), rtol=0.01, atol=0)
     record_property("runs", len(eta))
     record_property("off", float((measured.log() / predicted.log() - 1).abs().max()))
 
 
 @pytest.mark.parametrize("condition_number", CONDITION_NUMBERS)
-@pytest.mark.parametrize("rule", sorted(theory.RECURRENCES))
+@pytest.mark.parametrize("rule", COVERED)
 def test_runs_converge_just_inside_the_limit_and_diverge_just_beyond(rule: str, condition_number: float) -> None:
     bowl = landscape("rotated_quadratic", condition_number=condition_number, angle=75)
     mu = torch.tensor(MOMENTA if rule != "gradient_descent" else (0.0,), dtype=torch.float64)
-    limit = torch.as_tensor(theory.learning_rate_limit(rule, mu, condition_number))
+    limit = torch.as_tensor(theory.learning_rate_limit(form_of(rule), mu, condition_number))
     for share, diverges in ((0.99, False), (1.01, True)):
         record = sweep(bowl, rule, settings_of(rule, share * limit, mu), start=(1.0, 1.0), steps=STEPS)
         assert ((record.diverged_at >= 0) == diverges).all(), (share, record.diverged_at)
@@ -126,7 +132,7 @@ def test_of_a_thousand_runs_none_beats_the_best_rate_and_the_nearest_come_close(
         assert float(momenta.flatten()[alive][measured.argmin()]) == pytest.approx(mu, abs=0.05)
 
 
-@pytest.mark.parametrize("rule", sorted(theory.RECURRENCES))
+@pytest.mark.parametrize("rule", COVERED)
 def test_every_step_of_a_run_is_where_theory_says(rule: str) -> None:
     condition_number, angle = 10.0, 30.0
     bowl = landscape("rotated_quadratic", condition_number=condition_number, angle=angle)
@@ -134,12 +140,12 @@ def test_every_step_of_a_run_is_where_theory_says(rule: str) -> None:
     assert vectors is not None and values is not None
     start = torch.tensor((1.0, 0.4), dtype=torch.float64)
     for mu, share in itertools.product((0.0, 0.5, 0.9) if rule != "gradient_descent" else (0.0,), (0.1, 0.5, 0.9)):
-        eta = share * float(theory.learning_rate_limit(rule, mu, condition_number))
+        eta = share * float(theory.learning_rate_limit(form_of(rule), mu, condition_number))
         learner = settings_of(rule, *torch.tensor([[eta], [mu]], dtype=torch.float64))
         record = sweep(bowl, rule, learner, start=tuple(start.tolist()), steps=80, keep_paths=True)
         for axis in range(2):
             measured = record.weights[:, 0] @ vectors[:, axis]
-            predicted = (start @ vectors[:, axis]) * theory.error_path(rule, eta, mu, values[axis], 80)
+            predicted = (start @ vectors[:, axis]) * theory.error_path(form_of(rule), eta, mu, values[axis], 80)
             if rule == "sutskever_nesterov":  # stores θ where PyTorch's stores the look-ahead θ + μv
                 ahead = (1 + mu) * measured[1:] - mu * measured[:-1]
                 measured = torch.cat([measured[:1], ahead])

@@ -208,7 +208,7 @@ class _Learners:
         base = torch.tensor([settings.learning_rate for settings in chosen], dtype=torch.float64)
         factors = [experiment.schedule.factors(experiment.steps) for experiment in experiments]
         self.rates = base * torch.stack(factors, dim=1)  # (steps, position)
-        self.constant = all(experiment.schedule.name == "constant" for experiment in experiments)
+        self.constant = all(experiment.schedule.is_constant for experiment in experiments)
 
     def point(self, w: Tensor) -> Tensor:
         return self.rule.gradient_point(w, self.state, self.settings)

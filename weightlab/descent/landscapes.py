@@ -26,6 +26,7 @@ from weightlab.descent.own_function import (
     checked_bounds,
     checked_start,
 )
+from weightlab.program_text import lines, literal, times
 from weightlab.validate import choose, number, whole_number
 
 Range = tuple[float, float, float]  # default, low, high
@@ -321,45 +322,83 @@ def _cliff(depth: int) -> Landscape:
 
 @dataclass(frozen=True)
 class LandscapeEntry:
-    """A factory, its settings as name -> (default, low, high), and a line on what there is to see."""
+    """A factory, its settings as name -> (default, low, high), a line on what there is to see, and its program.
+
+    program: settings -> the body of a function of w (2,) that gives the loss; w1 and w2 stand for its two weights.
+    """
 
     label: str
     factory: Callable[..., Landscape]
     settings: Mapping[str, Range]
     note: str
+    program: Callable[[Mapping[str, float]], str]
+
+
+def _bowl_lines(settings: Mapping[str, float]) -> str:
+    return f"return 0.5 * (w1**2 + {times(settings['condition_number'], 'w2**2')})"
+
+
+def _turned_bowl_lines(settings: Mapping[str, float]) -> str:
+    return lines(
+        f"angle = math.radians({literal(settings['angle'])})",
+        "u = math.cos(angle) * w1 + math.sin(angle) * w2",
+        "v = -math.sin(angle) * w1 + math.cos(angle) * w2",
+        f"return 0.5 * (u**2 + {times(settings['condition_number'], 'v**2')})",
+    )
+
+
+_BEALE_LINES = """return (
+    (1.5 - w1 + w1 * w2) ** 2
+    + (2.25 - w1 + w1 * w2**2) ** 2
+    + (2.625 - w1 + w1 * w2**3) ** 2
+)"""
+
+
+def _cliff_lines(settings: Mapping[str, float]) -> str:
+    power = "w1" if settings["depth"] == 1 else f"w1**{settings['depth']}"
+    return f"return 0.5 * (w2 * {power} - 1) ** 2 + 0.005 * ((w1 - 1) ** 2 + (w2 - 1) ** 2)"
 
 
 _KAPPA: Range = (10.0, 1.0, 10_000.0)
 LANDSCAPES: Mapping[str, LandscapeEntry] = MappingProxyType({
     "quadratic": LandscapeEntry(
         "Quadratic bowl", _quadratic, {"condition_number": _KAPPA},
-        "λ = 1 along the first weight, κ along the second: the exact theory holds",
+        "λ = 1 along the first weight, κ along the second: the exact theory holds", _bowl_lines,
     ),
     "rotated_quadratic": LandscapeEntry(
         "Rotated bowl", _rotated_quadratic, {"condition_number": _KAPPA, "angle": (30.0, -180.0, 180.0)},
         "the same bowl turned by an angle in degrees: rules that scale each weight by itself notice",
+        _turned_bowl_lines,
     ),
     "rosenbrock": LandscapeEntry(
         "Rosenbrock's valley", _rosenbrock, {"steepness": (100.0, 0.0, 1000.0)}, "a curved valley with a flat floor",
+        lambda s: f"return (1 - w1) ** 2 + {times(s['steepness'], '(w2 - w1**2) ** 2')}",
     ),
-    "beale": LandscapeEntry("Beale", _beale, {}, "flat in the middle, steep at the corners"),
-    "himmelblau": LandscapeEntry("Himmelblau", _himmelblau, {}, "four equal minima: the start decides"),
+    "beale": LandscapeEntry("Beale", _beale, {}, "flat in the middle, steep at the corners", lambda s: _BEALE_LINES),
+    "himmelblau": LandscapeEntry(
+        "Himmelblau", _himmelblau, {}, "four equal minima: the start decides",
+        lambda s: "return (w1**2 + w2 - 11) ** 2 + (w1 + w2**2 - 7) ** 2",
+    ),
     "saddle": LandscapeEntry(
         "Saddle", _saddle, {"falling_curvature": (0.1, 0.001, 10.0)},
         "down along the first weight, then slowly away along the second, for ever",
+        lambda s: f"return 0.5 * (w1**2 - {times(s['falling_curvature'], 'w2**2')})",
     ),
     "rastrigin": LandscapeEntry(
         "Rastrigin", _rastrigin, {"amplitude": (10.0, 0.0, 20.0)}, "a bowl with many local minima",
+        lambda s: f"return (w**2 + {times(s['amplitude'], '(1 - torch.cos(2 * math.pi * w))')}).sum()",
     ),
     "plateau": LandscapeEntry(
         "Plateau", _plateau, {"width": (1.0, 0.3, 5.0)}, "the gradient vanishes away from the minimum",
+        lambda s: f"return 1 - torch.exp(-(w1**2 + w2**2) / (2 * {literal(s['width'])} ** 2))",
     ),
     "cliff": LandscapeEntry(
         "Cliff", _cliff, {"depth": (10, 1, 20)}, "a product of n + 1 weights: beyond w₁ = 1 the gradient explodes",
+        _cliff_lines,
     ),
     "noisy_bowl": LandscapeEntry(
         "Noisy bowl", _noisy_bowl, {"condition_number": (3.0, 1.0, 10_000.0), "noise": (0.5, 0.0, 100.0)},
-        "a quadratic whose gradients carry noise: a constant rate never comes to rest",
+        "a quadratic whose gradients carry noise: a constant rate never comes to rest", _bowl_lines,
     ),
 })
 

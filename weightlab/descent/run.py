@@ -192,7 +192,7 @@ class _Pace:
     def __init__(self, experiment: DescentExperiment, groups: list[_Group | _TorchLearner]) -> None:
         self.experiment, self.groups = experiment, groups
         self.base = _base_rates(experiment, [learner for group in groups for learner in group.learners])
-        self.constant = experiment.schedule.name == "constant"
+        self.constant = experiment.schedule.is_constant
         self.trackers: list[Tracker] = []
         if experiment.schedule.needs_losses:
             self.trackers = [experiment.schedule.start() for _ in experiment.optimizers]

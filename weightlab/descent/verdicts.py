@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -13,12 +11,6 @@ from weightlab.descent.landscapes import Landscape
 from weightlab.rules.status import RunStatus
 from weightlab.rules.update_rules import OptimizerSettings
 from weightlab.theory.quadratic import RECURRENCES, learning_rate_limit
-
-LIMIT_FORMULAS: Mapping[str, str] = MappingProxyType({
-    "gradient_descent": "2/λ",
-    "heavy_ball": "(2 + 2μ)/λ",
-    "nesterov": "(2 + 2μ)/((1 + 2μ)λ)",
-})
 
 
 @dataclass(frozen=True)
@@ -98,7 +90,7 @@ def _explain_divergence(path: Path, step: int) -> str:
         where = f"from {path.point(last)}, where it stood at step {last}, along {_vector(direction)}"
     rate = float(path.learning_rates[:step].amax())
     beginning = f"{optimizer.label} diverged at step {step} {where}"
-    if optimizer.rule in RECURRENCES:
+    if optimizer.theory is not None:
         effective = path.loss_scale * curvature + optimizer.weight_decay
         passed = _passed_limit(optimizer, rate, effective)
         if passed:
@@ -106,7 +98,8 @@ def _explain_divergence(path: Path, step: int) -> str:
         if effective < 0 and landscape.eigenvalues is not None:
             return (f"{beginning}: the curvature there is {effective:.4g}, so the loss falls without end and "
                     "no learning rate makes it stop; look at fewer steps")
-    if optimizer.rule == "adamw" and rate * optimizer.weight_decay > 2:
+    entry = optimizer.entry
+    if entry is not None and entry.decoupled_decay and rate * optimizer.weight_decay > 2:
         decay = optimizer.weight_decay
         return (f"{beginning}: weight decay multiplies the weights by 1 − {decay:g}η = {1 - rate * decay:.3g} a step; "
                 f"learning rate {rate:.4g} is beyond the limit 2/{decay:g} = {2 / decay:.4g}; take a smaller one")
@@ -139,17 +132,14 @@ def _passed_limit(optimizer: OptimizerSettings, rate: float, curvature: float) -
     """The limit in words if `rate` is beyond it, else nothing."""
     if curvature <= 0:
         return ""
-    assert isinstance(optimizer.rule, str)
-    kind = RECURRENCES[optimizer.rule]
+    assert optimizer.theory is not None
     momentum = optimizer.settings.get("momentum", 0.0)
     share = 1.0 - (optimizer.settings.get("dampening", 0.0) if momentum > 0 else 0.0)  # of each gradient that counts
-    limit = float(learning_rate_limit(optimizer.rule, momentum, curvature)) / share if share > 0 else torch.inf
+    limit = float(learning_rate_limit(optimizer.theory, momentum, curvature)) / share if share > 0 else torch.inf
     if not rate > limit:
         return ""
-    formula = LIMIT_FORMULAS[kind]
-    if optimizer.rule == "averaged_momentum":
-        formula = f"{formula}/(1 − μ)"
-    elif share < 1:
+    formula = RECURRENCES[optimizer.theory].limit
+    if share < 1:
         formula = f"{formula}/(1 − dampening)"
     return f"learning rate {rate:.4g} is beyond the limit {formula} = {limit:.4g}; take a smaller one"
 

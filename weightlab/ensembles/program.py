@@ -34,7 +34,7 @@ def ensemble_program(choices: Choices) -> str:
     first = choices.experiments[0]
     if first.batch_size is None:
         raise ValueError("batch_size must be a number here, got None; see program_of for all examples at once")
-    if first.schedule.name != "constant":
+    if not first.schedule.is_constant:
         raise ValueError(f"the schedule must be 'constant' here, got {first.schedule.name!r}; see program_of")
     run, starts = run_code(first), choices.first_gradients is not None
     threads, *_ = run.setup

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from weightlab.descent.landscapes import LANDSCAPES, Landscape
-from weightlab.program_text import INDENT, indented, lines, literal, times
+from weightlab.program_text import INDENT, indented, lines
 from weightlab.programs.own import OwnSource, source_of
 
 Settings = Mapping[str, Any]
@@ -25,49 +24,11 @@ class LossCode:
     imports: tuple[str, ...] = ()
 
 
-def _bowl(settings: Settings) -> str:
-    return f"return 0.5 * (w1**2 + {times(settings['condition_number'], 'w2**2')})"
-
-
-def _turned_bowl(settings: Settings) -> str:
-    return lines(
-        f"angle = math.radians({literal(settings['angle'])})",
-        "u = math.cos(angle) * w1 + math.sin(angle) * w2",
-        "v = -math.sin(angle) * w1 + math.cos(angle) * w2",
-        f"return 0.5 * (u**2 + {times(settings['condition_number'], 'v**2')})",
-    )
-
-
-def _cliff(settings: Settings) -> str:
-    power = "w1" if settings["depth"] == 1 else f"w1**{settings['depth']}"
-    return f"return 0.5 * (w2 * {power} - 1) ** 2 + 0.005 * ((w1 - 1) ** 2 + (w2 - 1) ** 2)"
-
-
-_BODIES: Mapping[str, Callable[[Settings], str]] = MappingProxyType({
-    "quadratic": _bowl,
-    "noisy_bowl": _bowl,
-    "rotated_quadratic": _turned_bowl,
-    "saddle": lambda s: f"return 0.5 * (w1**2 - {times(s['falling_curvature'], 'w2**2')})",
-    "rosenbrock": lambda s: f"return (1 - w1) ** 2 + {times(s['steepness'], '(w2 - w1**2) ** 2')}",
-    "beale": lambda s: lines(
-        "return (",
-        "    (1.5 - w1 + w1 * w2) ** 2",
-        "    + (2.25 - w1 + w1 * w2**2) ** 2",
-        "    + (2.625 - w1 + w1 * w2**3) ** 2",
-        ")",
-    ),
-    "himmelblau": lambda s: "return (w1**2 + w2 - 11) ** 2 + (w1 + w2**2 - 7) ** 2",
-    "rastrigin": lambda s: f"return (w**2 + {times(s['amplitude'], '(1 - torch.cos(2 * math.pi * w))')}).sum()",
-    "plateau": lambda s: f"return 1 - torch.exp(-(w1**2 + w2**2) / (2 * {literal(s['width'])} ** 2))",
-    "cliff": _cliff,
-})
-
-
 def loss_code(landscape: Landscape) -> LossCode:
     """The loss of `landscape`; of a learner's own function its source, or a marked place for it."""
     if landscape.source is not None:
         return _own_loss(landscape)
-    body = _BODIES[landscape.name](landscape.settings)
+    body = LANDSCAPES[landscape.name].program(landscape.settings)
     weights = "" if "w1" not in body else f"{INDENT}w1, w2 = w\n"
     text = f"def loss_at(w):\n{weights}{indented(body)}"
     return LossCode((text,), ("import math",) if "math." in body else ())

@@ -78,29 +78,22 @@ def _as_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_rule(rule: str, stages: Stages) -> OptimizerCode:
-    settings = [(step, one.settings) for step, one in stages]
-    equivalent = UPDATE_RULES[rule].torch_equivalent(settings[0][1])
-    if equivalent is None or _written_out(rule, [values for _, values in settings]):
-        written = rule_class(rule, [values for _, values in settings])
-        groups = [(step, written.group(values)) for step, values in settings]
-        return OptimizerCode(written.name, groups[0][1], (written.text,), changes=_changes(groups),
-                             looks_ahead=rule == "sutskever_nesterov")
+    entry, settings = UPDATE_RULES[rule], [(step, one.settings) for step, one in stages]
+    equivalent = entry.torch_equivalent(settings[0][1])
+    turns = [values for _, values in settings]
+    written = entry.written(turns)
+    if written is not None:
+        made = rule_class(entry, written, turns)
+        groups = [(step, made.group(values)) for step, values in settings]
+        return OptimizerCode(made.name, groups[0][1], (made.text,), changes=_changes(groups),
+                             looks_ahead=entry.looks_ahead)
+    assert equivalent is not None, f"{rule}: neither a class of torch.optim nor one that is written out"
     name, first = equivalent
     usual = inspect.signature(getattr(torch.optim, name)).parameters
     given = {key: value for key, value in first.items() if key == "lr" or value != usual[key].default}
-    later = [UPDATE_RULES[rule].torch_equivalent(values) for _, values in settings]
+    later = [entry.torch_equivalent(values) for _, values in settings]
     groups = [(step, one[1]) for (step, _), one in zip(settings, later, strict=True) if one is not None]
     return OptimizerCode(f"torch.optim.{name}", given, changes=_changes(groups))
-
-
-def _written_out(rule: str, stages: Sequence[Mapping[str, float]]) -> bool:
-    """Whether no class of torch.optim takes the same steps under these settings, or none that shows the rule."""
-    if rule in ("classical_momentum", "averaged_momentum", "sutskever_momentum", "sutskever_nesterov"):
-        return True  # torch.optim.SGD's steps are theirs only while rate or momentum stay constant
-    if rule in ("adam", "adamw"):
-        return any(values["bias_correction"] != 1 for values in stages)
-    # torch.optim.RMSprop that begins without momentum has no velocity to go on with once there is one
-    return rule == "rmsprop" and stages[0]["momentum"] == 0 and any(values["momentum"] > 0 for values in stages)
 
 
 def _changes(stages: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[int, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Learning-rate schedules: step number -> factor on the learning rate, each equal to its torch.optim.lr_scheduler.
 
-To add a schedule: write its factor and give it one entry in SCHEDULES.
+To add a schedule: write its factor and give it one entry in _SCHEDULES.
 Source of every formula: https://docs.pytorch.org/docs/stable/optim.html (how to adjust learning rate).
 """
 
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from weightlab.program_text import lines, literal
 from weightlab.validate import choose, number, whole_number
 
 Factor = Callable[[Tensor, Mapping[str, float]], Tensor]  # steps (steps,), settings -> factors (steps,)
@@ -22,14 +23,39 @@ Range = tuple[float, float, float]  # default, low, high
 
 
 @dataclass(frozen=True)
+class OfRate:
+    """A scheduler's argument that is a share of the learning rate it begins with."""
+
+    share: float
+
+
+@dataclass(frozen=True)
+class TorchScheduler:
+    """A class of torch.optim.lr_scheduler and its arguments; `then` takes over after `after` steps."""
+
+    name: str
+    arguments: Mapping[str, float | bool | OfRate]
+    then: TorchScheduler | None = None
+    after: int = 0
+
+
+@dataclass(frozen=True)
 class Schedule:
-    """One schedule: settings name -> (default, low, high); factor is None where the losses decide."""
+    """One schedule.
+
+    settings: name -> (default, low, high)
+    factor:   None where the losses decide
+    twin:     PyTorch's scheduler that does the same, None where it has none
+    program:  settings -> the body of `factor(step)` in a program; never asked where the losses decide
+    """
 
     name: str
     label: str
     formula: str
     settings: Mapping[str, Range]
     factor: Factor | None
+    twin: Callable[[ScheduleSettings], TorchScheduler | None]
+    program: Callable[[Mapping[str, float]], str] = lambda settings: "return 1.0"
 
 
 def _constant(step: Tensor, settings: Mapping[str, float]) -> Tensor:
@@ -68,23 +94,92 @@ def _warmup(step: Tensor, settings: Mapping[str, float]) -> Tensor:
     return torch.where(step < length, rising, falling)
 
 
+# ---- PyTorch's counterparts --------------------------------------------------------------------------------------
+
+
+def _lowest(name: str, share: float) -> dict[str, OfRate]:
+    return {name: OfRate(share)} if share else {}
+
+
+def _cosine_twin(half_cycle: float, lowest: float) -> TorchScheduler:
+    return TorchScheduler("CosineAnnealingLR", {"T_max": int(half_cycle), **_lowest("eta_min", lowest)})
+
+
+def _triangular_twin(s: ScheduleSettings) -> TorchScheduler:
+    ends = {"base_lr": OfRate(s.lowest), "max_lr": OfRate(1.0)}
+    return TorchScheduler("CyclicLR", {**ends, "step_size_up": int(s.half_cycle), "cycle_momentum": False})
+
+
+def _warmup_twin(s: ScheduleSettings) -> TorchScheduler:
+    length = int(s.warmup_steps)
+    falling = _cosine_twin(s.decay_steps, s.lowest) if s.decay_steps else None
+    return TorchScheduler("LinearLR", {"start_factor": s.first, "total_iters": length}, falling, length)
+
+
+def _plateau_twin(s: ScheduleSettings) -> TorchScheduler:
+    torchs_own = {"factor": 0.1, "patience": 10, "threshold": 1e-4, "cooldown": 0}
+    given = {name: type(own)(s.settings[name]) for name, own in torchs_own.items() if s.settings[name] != own}
+    # torch leaves out reductions of the rate by less than eps
+    return TorchScheduler("ReduceLROnPlateau", {**given, **_lowest("min_lr", s.lowest), "eps": 0.0})
+
+
+# ---- as lines of a program ---------------------------------------------------------------------------------------
+
+
+def _between(lowest: float, height: str) -> str:
+    return f"return {literal(lowest)} + {literal(1 - lowest)} * {height}" if lowest else f"return {height}"
+
+
+def _triangular_lines(s: Mapping[str, float]) -> str:
+    return lines(f"height = 1 - abs(step / {int(s['half_cycle'])} % 2 - 1)", _between(s["lowest"], "height"))
+
+
+def _cosine_lines(length: float, lowest: float, step: str = "step") -> str:
+    return _between(lowest, f"(1 + math.cos(math.pi * {step} / {int(length)})) / 2")
+
+
+def _warmup_lines(s: Mapping[str, float]) -> str:
+    length = int(s["warmup_steps"])
+    rising = f"{literal(s['first'])} + {literal(1 - s['first'])} * step / {length}"
+    if not s["decay_steps"]:
+        return f"return min(1.0, {rising})"
+    later = _cosine_lines(s["decay_steps"], s["lowest"], f"(step - {length})")
+    return lines(f"if step < {length}:", f"    return {rising}", later)
+
+
+def _polynomial_lines(s: Mapping[str, float]) -> str:
+    left = f"max(0.0, 1 - step / {int(s['total_steps'])})"
+    return f"return {left}" if s["power"] == 1 else f"return {left} ** {literal(s['power'])}"
+
+
 _LENGTH: Range = (100, 1, 100_000)
 _LOWEST: Range = (0.0, 0.0, 1.0)
 _SCHEDULES = (
-    Schedule("constant", "Constant", "η", {}, _constant),
-    Schedule("step", "Step", "η γ^⌊t/s⌋", {"step_size": _LENGTH, "gamma": (0.5, 0.0, 1.0)}, _step),
-    Schedule("exponential", "Exponential", "η γᵗ", {"gamma": (0.99, 0.0, 1.0)}, _exponential),
+    Schedule("constant", "Constant", "η", {}, _constant, lambda s: TorchScheduler("ConstantLR", {"factor": 1.0})),
+    Schedule(
+        "step", "Step", "η γ^⌊t/s⌋", {"step_size": _LENGTH, "gamma": (0.5, 0.0, 1.0)}, _step,
+        lambda s: TorchScheduler("StepLR", {"step_size": int(s.step_size), "gamma": s.gamma}),
+        lambda s: f"return {literal(s['gamma'])} ** (step // {int(s['step_size'])})",
+    ),
+    Schedule(
+        "exponential", "Exponential", "η γᵗ", {"gamma": (0.99, 0.0, 1.0)}, _exponential,
+        lambda s: TorchScheduler("ExponentialLR", {"gamma": s.gamma}),
+        lambda s: f"return {literal(s['gamma'])}**step",
+    ),
     Schedule(
         "polynomial", "Polynomial", "η (1 − t/T)ᵖ, then 0",
         {"total_steps": (300, 1, 100_000), "power": (1.0, 0.0, 10.0)}, _polynomial,
+        lambda s: TorchScheduler("PolynomialLR", {"total_iters": int(s.total_steps), "power": s.power}),
+        _polynomial_lines,
     ),
     Schedule(
         "triangular", "Cyclical (triangular)", "up from lowest·η to η in half a cycle and down again",
-        {"half_cycle": (50, 1, 100_000), "lowest": (0.1, 0.0, 1.0)}, _triangular,
+        {"half_cycle": (50, 1, 100_000), "lowest": (0.1, 0.0, 1.0)}, _triangular, _triangular_twin, _triangular_lines,
     ),
     Schedule(
         "cosine", "Cosine", "η (lowest + (1 − lowest)(1 + cos(πt/T))/2)",
         {"half_cycle": (300, 1, 100_000), "lowest": _LOWEST}, _cosine,
+        lambda s: _cosine_twin(s.half_cycle, s.lowest), lambda s: _cosine_lines(s["half_cycle"], s["lowest"]),
     ),
     Schedule(
         "warmup", "Warm-up", "linearly from first·η up to η, then constant (decay_steps 0) or a cosine to lowest·η",
@@ -92,7 +187,7 @@ _SCHEDULES = (
             "warmup_steps": (20, 1, 100_000), "first": (0.1, 0.001, 1.0),
             "decay_steps": (0, 0, 100_000), "lowest": _LOWEST,
         },
-        _warmup,
+        _warmup, _warmup_twin, _warmup_lines,
     ),
     Schedule(
         "plateau", "Reduce on plateau", "η times factor whenever the loss has not improved for over patience steps",
@@ -100,7 +195,7 @@ _SCHEDULES = (
             "factor": (0.5, 0.0, 0.999), "patience": (10, 0, 100_000), "threshold": (1e-4, 0.0, 1.0),
             "cooldown": (0, 0, 100_000), "lowest": _LOWEST,
         },
-        None,
+        None, _plateau_twin,
     ),
 )
 SCHEDULES: Mapping[str, Schedule] = MappingProxyType({entry.name: entry for entry in _SCHEDULES})
@@ -194,6 +289,11 @@ class ScheduleSettings:
     @property
     def label(self) -> str:
         return SCHEDULES[self.name].label
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it leaves the learning rate alone."""
+        return self.name == "constant"
 
     @property
     def needs_losses(self) -> bool:

@@ -6,14 +6,12 @@ Source: https://docs.pytorch.org/docs/stable/optim.html (how to adjust learning 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from weightlab.rules.schedules import ScheduleSettings
+from weightlab.rules.schedules import SCHEDULES, OfRate, ScheduleSettings, TorchScheduler
 
 Scheduler = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
 
@@ -22,49 +20,26 @@ def _rate(optimizer: Optimizer) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def _cosine(optimizer: Optimizer, half_cycle: float, lowest: float) -> Scheduler:
-    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=int(half_cycle), eta_min=lowest * _rate(optimizer))
-
-
-def _warmup(optimizer: Optimizer, chosen: ScheduleSettings) -> Scheduler:
-    length, rate = int(chosen.warmup_steps), _rate(optimizer)
-    rising = lr_scheduler.LinearLR(optimizer, start_factor=chosen.first, total_iters=length)
-    if chosen.decay_steps == 0:
-        return rising
-    falling = lr_scheduler.CosineAnnealingLR(optimizer, T_max=int(chosen.decay_steps), eta_min=chosen.lowest * rate)
-    return lr_scheduler.SequentialLR(optimizer, [rising, falling], milestones=[length])
-
-
-_COUNTERPARTS: Mapping[str, Callable[[Optimizer, ScheduleSettings], Any]] = MappingProxyType(
-    {
-        "constant": lambda o, s: lr_scheduler.ConstantLR(o, factor=1.0),
-        "step": lambda o, s: lr_scheduler.StepLR(o, step_size=int(s.step_size), gamma=s.gamma),
-        "exponential": lambda o, s: lr_scheduler.ExponentialLR(o, gamma=s.gamma),
-        "polynomial": lambda o, s: lr_scheduler.PolynomialLR(o, total_iters=int(s.total_steps), power=s.power),
-        "triangular": lambda o, s: lr_scheduler.CyclicLR(
-            o, base_lr=s.lowest * _rate(o), max_lr=_rate(o), step_size_up=int(s.half_cycle), cycle_momentum=False
-        ),
-        "cosine": lambda o, s: _cosine(o, s.half_cycle, s.lowest),
-        "warmup": _warmup,
-        "plateau": lambda o, s: lr_scheduler.ReduceLROnPlateau(
-            o,
-            factor=s.factor,
-            patience=int(s.patience),
-            threshold=s.threshold,
-            cooldown=int(s.cooldown),
-            min_lr=s.lowest * _rate(o),
-            eps=0.0,
-        ),
-    }
-)
+def _made(twin: TorchScheduler, optimizer: Optimizer, rate: float) -> Scheduler:
+    given = {key: one.share * rate if isinstance(one, OfRate) else one for key, one in twin.arguments.items()}
+    first: Scheduler = getattr(lr_scheduler, twin.name)(optimizer, **given)
+    if twin.then is None:
+        return first
+    parts = [first, _made(twin.then, optimizer, rate)]
+    return lr_scheduler.SequentialLR(optimizer, parts, milestones=[twin.after])
 
 
 def torch_scheduler(chosen: ScheduleSettings, optimizer: Optimizer) -> Scheduler:
-    """PyTorch's scheduler that does to `optimizer` what `chosen` says, its learning rate being η."""
+    """PyTorch's scheduler that does to `optimizer` what `chosen` says, its learning rate being η.
+
+    Raises ValueError where PyTorch has none.
+    """
+    twin = SCHEDULES[chosen.name].twin(chosen)
+    if twin is None:
+        raise ValueError(f"torch.optim.lr_scheduler has no counterpart of schedule {chosen.name!r}")
     with warnings.catch_warnings():
         _ignore_torchs_own_warning()
-        made: Scheduler = _COUNTERPARTS[chosen.name](optimizer, chosen)
-        return made
+        return _made(twin, optimizer, _rate(optimizer))
 
 
 def rates_of_torch(chosen: ScheduleSettings, learning_rate: float, losses: Sequence[float]) -> list[float]:

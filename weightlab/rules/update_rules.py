@@ -1,11 +1,11 @@
 """The update rules, written out: pure functions that move a whole batch of learners one step.
 
-To add a rule: write its `step` (and `init`, where its state starts as something) and give it one entry in UPDATE_RULES.
+To add a rule: write its `step` (and `init`, where its state starts as something) and give it one entry in _RULES.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -37,14 +37,49 @@ SETTING_LIMITS: Mapping[str, tuple[float, float, bool, bool, str]] = MappingProx
 
 
 @dataclass(frozen=True)
+class Written:
+    """A rule as an Optimizer class of a program, where no class of torch.optim takes its steps or shows them.
+
+    summary: what the class says it does; settings: its arguments besides `lr`, as its param_group holds them;
+    state: names of what starts at zero; body: the update of one parameter `p` from its `gradient`.
+    """
+
+    name: str
+    summary: str
+    settings: tuple[str, ...]
+    state: tuple[str, ...]
+    body: str
+
+
+def _no_state(w: Tensor) -> State:
+    return {}
+
+
+def _at_the_weights(w: Tensor, state: State, settings: Settings) -> Tensor:
+    return w
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpdateRule:
-    """One way to turn a gradient into a step.
+    """One way to turn a gradient into a step, with all that others must know of it.
 
     w and gradient are (learner, n); settings are floats, or tensors that broadcast against w, such as (learner, 1).
-    `step(w, gradient, state, settings)` returns new weights and new state, changes neither argument and keeps no
-    reference to `gradient`. `init(w)` makes the state before the first step, `gradient_point(w, state, settings)` is
-    where the gradient must be taken. `torch_equivalent(settings)` gives the torch.optim class name and its arguments
-    that walk the same path (None where there is none), `relation` says under which condition.
+    defaults:         settings -> their defaults; each is among SETTING_LIMITS
+    step:             (w, gradient, state, settings) -> new weights and new state; changes neither argument and keeps
+                      no reference to `gradient`
+    init:             w -> the state before the first step
+    gradient_point:   (w, state, settings) -> where the gradient must be taken
+    torch_equivalent: settings -> name of the torch.optim class and its arguments that walk the same path, None where
+                      there is none; `relation` says under which condition
+    written:          the settings of a run in turn -> the class that a program defines, None where it takes PyTorch's
+    theory:           the closed form of theory.quadratic.RECURRENCES that speaks of it, None for none
+    buffer:           what its velocity holds, one of theory.noise.BUFFERS, None for rules that are not linear
+    gradient_share:   settings -> how much of a step is -ηg of the present gradient, None where no such split exists
+    sliders:          the settings that a panel's sliders for all rules set
+    second:           the setting that stands beside η on the plane, and how its axis is called; None for none
+    rates:            the learning rates among which the plane looks where theory has no limit
+    decoupled_decay:  whether weight decay shrinks the weights apart from the gradient
+    check:            refuses settings that are each in range but not together
     """
 
     name: str
@@ -52,10 +87,24 @@ class UpdateRule:
     formula: str
     defaults: Mapping[str, float]
     step: Step
-    init: Callable[[Tensor], State]
-    gradient_point: Callable[[Tensor, State, Settings], Tensor]
-    torch_equivalent: Callable[[Settings], tuple[str, dict[str, Any]] | None]
-    relation: str
+    init: Callable[[Tensor], State] = _no_state
+    gradient_point: Callable[[Tensor, State, Settings], Tensor] = _at_the_weights
+    torch_equivalent: Callable[[Settings], tuple[str, dict[str, Any]] | None] = lambda settings: None
+    relation: str = "the same weights, step by step"
+    written: Callable[[Sequence[Settings]], Written | None] = lambda stages: None
+    theory: str | None = None
+    buffer: str | None = None
+    gradient_share: Callable[[Settings], float] | None = None
+    sliders: tuple[str, ...] = ("learning_rate",)
+    second: tuple[str, str] | None = None
+    rates: tuple[float, float] = (1e-4, 10.0)
+    decoupled_decay: bool = False
+    check: Callable[[Settings], object] = lambda settings: None
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the gradient is taken elsewhere than at the weights."""
+        return self.gradient_point is not _at_the_weights
 
 
 def _add_scaled(base: Tensor, direction: Tensor, scale: float | Tensor, sign: float = 1.0) -> Tensor:
@@ -186,10 +235,6 @@ def _adamw(w: Tensor, gradient: Tensor, state: State, settings: Settings) -> tup
     return _adam_step(w, gradient, state, settings)
 
 
-def _no_state(w: Tensor) -> State:
-    return {}
-
-
 def _at_rest(w: Tensor) -> State:
     return {"velocity": torch.zeros_like(w)}
 
@@ -201,10 +246,6 @@ def _rmsprop_start(w: Tensor) -> State:
 def _adam_start(w: Tensor) -> State:
     counter = torch.zeros((), dtype=torch.float64, device="cpu")
     return {"step": counter, "mean": torch.zeros_like(w), "squares": torch.zeros_like(w)}
-
-
-def _at_the_weights(w: Tensor, state: State, settings: Settings) -> Tensor:
-    return w
 
 
 def _sgd(settings: Settings) -> tuple[str, dict[str, Any]]:
@@ -237,7 +278,71 @@ def _torch_adam(name: str, settings: Settings) -> tuple[str, dict[str, Any]] | N
     return name, {"lr": settings["learning_rate"], "betas": betas, **kept}
 
 
-_SAME = "the same weights, step by step"
+def _nesterov_needs_momentum(settings: Settings) -> None:
+    if settings["momentum"] == 0 or settings["dampening"] != 0:
+        raise ValueError(
+            "Nesterov momentum requires a momentum and zero dampening (torch.optim.SGD's own words): got momentum "
+            f"{settings['momentum']:g} and dampening {settings['dampening']:g}; "
+            "set momentum in (0, 1) and dampening 0, or choose 'gradient_descent'"
+        )
+
+
+def _switch_is_on_or_off(settings: Settings) -> None:
+    if settings["bias_correction"] not in (0.0, 1.0):
+        raise ValueError(f"bias_correction must be 0 (off) or 1 (on), got {settings['bias_correction']:g}")
+
+
+def _carried(name: str, summary: str, body: str, state: str = "velocity") -> Callable[[Sequence[Settings]], Written]:
+    """torch.optim.SGD's steps are these rules' only while rate or momentum stay constant, so they are written out."""
+    written = Written(name, summary, ("momentum",), (state,), body)
+    return lambda stages: written
+
+
+def _rmsprop_written(stages: Sequence[Settings]) -> Written | None:
+    if stages[0]["momentum"] > 0 or all(settings["momentum"] == 0 for settings in stages):
+        return None
+    return Written(
+        "RMSprop",
+        "torch.optim.RMSprop, but with a velocity to begin with, as momentum is switched on midway.",
+        ("momentum", "alpha", "eps"), ("squares", "velocity"),
+        'squares.mul_(group["alpha"]).addcmul_(gradient, gradient, value=1 - group["alpha"])\n'
+        'direction = gradient / (squares.sqrt() + group["eps"])\n'
+        'if group["momentum"] > 0:\n'
+        '    direction = velocity.mul_(group["momentum"]).add_(direction)\n'
+        'p.sub_(direction, alpha=group["lr"])',
+    )
+
+
+def _adam_written(name: str, stages: Sequence[Settings]) -> Written | None:
+    """torch.optim's Adam and AdamW always correct their averages."""
+    if all(settings["bias_correction"] == 1 for settings in stages):
+        return None
+    averages = (
+        'beta1, beta2 = group["betas"]\n'
+        "mean.lerp_(gradient, 1 - beta1)\n"
+        "squares.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)\n"
+    )
+    if not any(settings["bias_correction"] for settings in stages):
+        return Written(
+            f"Uncorrected{name}",
+            f"{name} without bias correction: both averages start at 0 and are used as they are.",
+            ("betas", "eps"), ("mean", "squares"),
+            averages + 'p.addcdiv_(mean, squares.sqrt() + group["eps"], value=-group["lr"])',
+        )
+    return Written(
+        name,
+        f"{name} whose bias correction can be switched on and off between steps.",
+        ("betas", "eps", "corrected"), ("mean", "squares"),
+        'state["step"] = state.get("step", 0) + 1\n' + averages +
+        "mean_share = squares_share = 1.0\n"
+        'if group["corrected"]:\n'
+        '    mean_share = 1 - beta1 ** state["step"]\n'
+        '    squares_share = 1 - beta2 ** state["step"]\n'
+        'size = squares.sqrt() / squares_share**0.5 + group["eps"]\n'
+        'p.addcdiv_(mean, size, value=-group["lr"] / mean_share)',
+    )
+
+
 _CONSTANT = "the same weights as long as the learning rate stays constant"
 _PLAIN = MappingProxyType({"learning_rate": 1e-3, "weight_decay": 0.0})
 # torch.optim.SGD's own default is momentum 0, which would be no momentum at all
@@ -245,57 +350,98 @@ _HEAVY = MappingProxyType({"learning_rate": 1e-3, "momentum": 0.9, "weight_decay
 _DAMPED = MappingProxyType({"learning_rate": 1e-3, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0})
 _RMSPROP = MappingProxyType({"learning_rate": 1e-2, "alpha": 0.99, "momentum": 0.0, "eps": 1e-8, "weight_decay": 0.0})
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "bias_correction": 1.0}
+_BOTH = ("learning_rate", "momentum")
+_BESIDE_RATE = ("momentum", "momentum μ")
 
 _RULES = (
     UpdateRule(
-        "gradient_descent", "Gradient descent", "w ← w − ηg",
-        _PLAIN, _gradient_descent, _no_state, _at_the_weights, _sgd, _SAME,
+        name="gradient_descent", label="Gradient descent", formula="w ← w − ηg",
+        defaults=_PLAIN, step=_gradient_descent, torch_equivalent=_sgd,
+        theory="gradient_descent", buffer="gradients", gradient_share=lambda settings: 1.0,
     ),
     # torch.optim.SGD: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     UpdateRule(
-        "momentum", "Momentum", "b ← μb + (1 − dampening)g (first b = g);  w ← w − ηb",
-        _DAMPED, _momentum, _no_state, _at_the_weights, _sgd, _SAME,
+        name="momentum", label="Momentum", formula="b ← μb + (1 − dampening)g (first b = g);  w ← w − ηb",
+        defaults=_DAMPED, step=_momentum, torch_equivalent=_sgd,
+        theory="momentum", buffer="gradients", gradient_share=lambda settings: 1.0, sliders=_BOTH, second=_BESIDE_RATE,
     ),
     # Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors", eq. 9
     UpdateRule(
-        "classical_momentum", "Classical momentum", "Δw ← −ηg + μΔw;  w ← w + Δw",
-        _HEAVY, _classical_momentum, _at_rest, _at_the_weights, _sgd, _CONSTANT,
+        name="classical_momentum", label="Classical momentum", formula="Δw ← −ηg + μΔw;  w ← w + Δw",
+        defaults=_HEAVY, step=_classical_momentum, init=_at_rest, torch_equivalent=_sgd, relation=_CONSTANT,
+        theory="momentum", buffer="steps", gradient_share=lambda settings: 1.0, sliders=_BOTH, second=_BESIDE_RATE,
+        written=_carried(
+            "ClassicalMomentum",
+            "v <- momentum * v - lr * gradient;  w <- w + v (Rumelhart, Hinton, Williams 1986).",
+            'velocity.mul_(group["momentum"]).sub_(gradient, alpha=group["lr"])\np.add_(velocity)',
+        ),
     ),
     UpdateRule(
-        "averaged_momentum", "Averaged momentum", "m ← μm + (1 − μ)g;  w ← w − ηm",
-        _HEAVY, _averaged_momentum, _at_rest, _at_the_weights, _averaged_as_sgd, f"{_SAME}, at η(1 − μ)",
+        name="averaged_momentum", label="Averaged momentum", formula="m ← μm + (1 − μ)g;  w ← w − ηm",
+        defaults=_HEAVY, step=_averaged_momentum, init=_at_rest, torch_equivalent=_averaged_as_sgd,
+        relation="the same weights, step by step, at η(1 − μ)",
+        theory="averaged_momentum", buffer="average", gradient_share=lambda settings: 1 - settings["momentum"],
+        sliders=_BOTH, second=_BESIDE_RATE,
+        written=_carried(
+            "AveragedMomentum",
+            "m <- momentum * m + (1 - momentum) * gradient;  w <- w - lr * m.",
+            'average.mul_(group["momentum"]).add_(gradient, alpha=1 - group["momentum"])\n'
+            'p.sub_(average, alpha=group["lr"])',
+            state="average",
+        ),
     ),
     # Sutskever and others as PyTorch's SGD page writes it (its note on other frameworks)
     UpdateRule(
-        "sutskever_momentum", "Sutskever momentum", "v ← μv + ηg;  w ← w − v",
-        _HEAVY, _sutskever_momentum, _at_rest, _at_the_weights, _sgd, _CONSTANT,
+        name="sutskever_momentum", label="Sutskever momentum", formula="v ← μv + ηg;  w ← w − v",
+        defaults=_HEAVY, step=_sutskever_momentum, init=_at_rest, torch_equivalent=_sgd, relation=_CONSTANT,
+        theory="momentum", buffer="steps", gradient_share=lambda settings: 1.0, sliders=_BOTH, second=_BESIDE_RATE,
+        written=_carried(
+            "SutskeverMomentum",
+            "v <- momentum * v + lr * gradient;  w <- w - v.",
+            'velocity.mul_(group["momentum"]).add_(gradient, alpha=group["lr"])\np.sub_(velocity)',
+        ),
     ),
     UpdateRule(
-        "nesterov", "Nesterov", "b ← μb + g (first b = g);  w ← w − η(g + μb)",
-        _DAMPED, _nesterov, _no_state, _at_the_weights, _sgd_nesterov, _SAME,
+        name="nesterov", label="Nesterov", formula="b ← μb + g (first b = g);  w ← w − η(g + μb)",
+        defaults=_DAMPED, step=_nesterov, torch_equivalent=_sgd_nesterov, check=_nesterov_needs_momentum,
+        theory="nesterov", gradient_share=lambda settings: 1 + settings["momentum"], sliders=_BOTH, second=_BESIDE_RATE,
     ),
     # Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum", eqs. 3 and 4
     UpdateRule(
-        "sutskever_nesterov", "Sutskever Nesterov", "v ← μv − η∇E(w + μv);  w ← w + v",
-        _HEAVY, _sutskever_nesterov, _at_rest, _look_ahead, _sgd_nesterov,
-        "PyTorch stores w + μv, this rule's look-ahead point: the same points while the learning rate stays constant",
+        name="sutskever_nesterov", label="Sutskever Nesterov", formula="v ← μv − η∇E(w + μv);  w ← w + v",
+        defaults=_HEAVY, step=_sutskever_nesterov, init=_at_rest, gradient_point=_look_ahead,
+        torch_equivalent=_sgd_nesterov,
+        relation="PyTorch stores w + μv, this rule's look-ahead point: the same points while the learning rate stays "
+        "constant",
+        theory="nesterov", gradient_share=lambda settings: 1.0, sliders=_BOTH, second=_BESIDE_RATE,
+        written=_carried(
+            "SutskeverNesterov",
+            "v <- momentum * v - lr * gradient at w + momentum * v;  w <- w + v.",
+            'velocity.mul_(group["momentum"]).sub_(gradient, alpha=group["lr"])\n'
+            'p.copy_(self.state[p]["weights"] + velocity)',
+        ),
     ),
     # Tieleman, Hinton 2012, lecture 6.5; torch.optim.RMSprop
     UpdateRule(
-        "rmsprop", "RMSprop", "s ← αs + (1 − α)g²;  b ← μb + g/(√s + ε);  w ← w − ηb",
-        _RMSPROP, _rmsprop, _rmsprop_start, _at_the_weights, _torch_rmsprop, _SAME,
+        name="rmsprop", label="RMSprop", formula="s ← αs + (1 − α)g²;  b ← μb + g/(√s + ε);  w ← w − ηb",
+        defaults=_RMSPROP, step=_rmsprop, init=_rmsprop_start, torch_equivalent=_torch_rmsprop,
+        second=("alpha", "α"), written=_rmsprop_written,
     ),
     # Kingma, Ba 2015, algorithm 1; torch.optim.Adam
     UpdateRule(
-        "adam", "Adam", "m ← β₁m + (1 − β₁)g;  s ← β₂s + (1 − β₂)g²;  w ← w − η m/(1 − β₁ᵗ) / (√(s/(1 − β₂ᵗ)) + ε)",
-        MappingProxyType({**_ADAM, "weight_decay": 0.0}),
-        _adam, _adam_start, _at_the_weights, partial(_torch_adam, "Adam"), _SAME,
+        name="adam", label="Adam",
+        formula="m ← β₁m + (1 − β₁)g;  s ← β₂s + (1 − β₂)g²;  w ← w − η m/(1 − β₁ᵗ) / (√(s/(1 − β₂ᵗ)) + ε)",
+        defaults=MappingProxyType({**_ADAM, "weight_decay": 0.0}), step=_adam, init=_adam_start,
+        torch_equivalent=partial(_torch_adam, "Adam"), check=_switch_is_on_or_off,
+        second=("beta1", "β₁"), written=partial(_adam_written, "Adam"),
     ),
     # Loshchilov, Hutter 2019, "Decoupled weight decay regularization", algorithm 2; torch.optim.AdamW
     UpdateRule(
-        "adamw", "AdamW", "w ← (1 − ηλ)w, then Adam's step from the gradient without λw (λ the weight decay)",
-        MappingProxyType({**_ADAM, "weight_decay": 1e-2}),
-        _adamw, _adam_start, _at_the_weights, partial(_torch_adam, "AdamW"), _SAME,
+        name="adamw", label="AdamW",
+        formula="w ← (1 − ηλ)w, then Adam's step from the gradient without λw (λ the weight decay)",
+        defaults=MappingProxyType({**_ADAM, "weight_decay": 1e-2}), step=_adamw, init=_adam_start,
+        torch_equivalent=partial(_torch_adam, "AdamW"), check=_switch_is_on_or_off,
+        second=("beta1", "β₁"), written=partial(_adam_written, "AdamW"), decoupled_decay=True,
     ),
 )
 UPDATE_RULES: Mapping[str, UpdateRule] = MappingProxyType({rule.name: rule for rule in _RULES})
@@ -338,8 +484,23 @@ class OptimizerSettings:
         return f"optimizer({', '.join([rule, *(f'{name}={value!r}' for name, value in self.settings.items())])})"
 
     @property
+    def entry(self) -> UpdateRule | None:
+        """The rule's entry; None for a class."""
+        return UPDATE_RULES[self.rule] if isinstance(self.rule, str) else None
+
+    @property
+    def name(self) -> str:
+        """The rule's name, a class's own."""
+        return self.rule if isinstance(self.rule, str) else self.rule.__name__
+
+    @property
     def label(self) -> str:
         return UPDATE_RULES[self.rule].label if isinstance(self.rule, str) else self.rule.__name__
+
+    @property
+    def theory(self) -> str | None:
+        """The closed form that speaks of the rule, see UpdateRule; None for a class."""
+        return UPDATE_RULES[self.rule].theory if isinstance(self.rule, str) else None
 
     def replace(self, **changes: Any) -> OptimizerSettings:
         return OptimizerSettings(self.rule, {**self.settings, **changes})
@@ -369,12 +530,5 @@ def _checked(rule: str, settings: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, bool):
             value = float(value)
         values[name] = number(name, value, low, high, open_low=open_low, open_high=open_high, why=why)
-    if values.get("bias_correction", 1.0) not in (0.0, 1.0):
-        raise ValueError(f"bias_correction must be 0 (off) or 1 (on), got {values['bias_correction']:g}")
-    if rule == "nesterov" and (values["momentum"] == 0 or values["dampening"] != 0):
-        raise ValueError(
-            "Nesterov momentum requires a momentum and zero dampening (torch.optim.SGD's own words): got momentum "
-            f"{values['momentum']:g} and dampening {values['dampening']:g}; "
-            "set momentum in (0, 1) and dampening 0, or choose 'gradient_descent'"
-        )
+    UPDATE_RULES[rule].check(values)
     return values

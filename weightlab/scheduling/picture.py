@@ -41,7 +41,7 @@ class ScheduleExperiment:
 def expectation(experiment: ScheduleExperiment, rule: OptimizerSettings, runs: ScheduledRuns) -> Tensor | None:
     """Theory's mean loss, (steps + 1,); None for other rules and where each run's losses decide its rates."""
     bowl, move = experiment.bowl, experiment.move
-    if rule.rule not in noise_theory.LINEAR_RULES or experiment.schedule.needs_losses:
+    if rule.entry is None or rule.entry.buffer is None or experiment.schedule.needs_losses:
         return None
     assert bowl.eigenvalues is not None
     return noise_theory.expected_losses(
@@ -49,7 +49,7 @@ def expectation(experiment: ScheduleExperiment, rule: OptimizerSettings, runs: S
         bowl.eigenvalues,
         bowl.start,
         bowl.gradient_noise,
-        rule=str(rule.rule),
+        rule.entry.buffer,
         momentum=rule.settings.get("momentum", 0.0),
         move=None if move is None else (move.step, move.to),
     )
@@ -57,21 +57,21 @@ def expectation(experiment: ScheduleExperiment, rule: OptimizerSettings, runs: S
 
 def floor(experiment: ScheduleExperiment, rule: OptimizerSettings) -> float | None:
     """Theory's noise floor at the constant rate η; None for rules that it does not cover."""
-    if rule.rule not in noise_theory.LINEAR_RULES:
+    if rule.theory is None or rule.entry is None or rule.entry.buffer is None:
         return None
     momentum = rule.settings.get("momentum", 0.0)
-    rate = rule.learning_rate * (1 - momentum if rule.rule == "averaged_momentum" else 1)
+    rate = rule.learning_rate * (1 - momentum if theory.RECURRENCES[rule.theory].averages else 1)
     assert experiment.bowl.eigenvalues is not None
     return float(theory.noise_floor(rate, experiment.bowl.eigenvalues, experiment.bowl.gradient_noise, momentum))
 
 
 def limit(experiment: ScheduleExperiment, rule: OptimizerSettings) -> float | None:
     """The constant rate beyond which the rule diverges on this bowl; None for rules that theory does not cover."""
-    if rule.rule not in theory.RECURRENCES:
+    if rule.theory is None:
         return None
     assert experiment.bowl.eigenvalues is not None
     momentum = rule.settings.get("momentum", 0.0)
-    return float(theory.learning_rate_limit(str(rule.rule), momentum, experiment.bowl.eigenvalues[1]))
+    return float(theory.learning_rate_limit(rule.theory, momentum, experiment.bowl.eigenvalues[1]))
 
 
 # ---- what the learner sees ---------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def schedule_reading(experiment: ScheduleExperiment, record: Mapping[str, Schedu
         move = experiment.move
         if move is not None and np.isfinite(found):
             errors, rates = runs.mean_errors[move.step :, 0], runs.learning_rates[move.step :, experiment.seed]
-            plain = rule.rule == "gradient_descent" and not experiment.schedule.needs_losses
+            plain = rule.theory == "gradient_descent" and not experiment.schedule.needs_losses
             left = f"{float(noise_theory.distance_left(rates, 1.0)[-1]):.0%}" if plain else "–"
             rows.append(row("left of the move along w₁", left, f"{abs(float(errors[-1] / errors[0])):.0%}"))
     level = floor(experiment, experiment.rules[-1])

@@ -136,5 +136,6 @@ def has_momentum(rule: str, own: Own = NOTHING) -> bool:
     RMSprop's own momentum stays at its default, 0; a class's is set where it was given one to begin with.
     """
     if rule in own.rule:
-        return "momentum" in own.rule[rule].settings and own.rule[rule].rule != "rmsprop"
-    return "momentum" in UPDATE_RULES[rule].defaults and rule != "rmsprop"
+        one = own.rule[rule]
+        return "momentum" in (one.entry.sliders if one.entry is not None else one.settings)
+    return "momentum" in UPDATE_RULES[rule].sliders

@@ -19,7 +19,7 @@ def epochs_program(experiment: TrainingExperiment, rules: Sequence[StoppingRule]
     at which it stopped, `best_epoch`, and the weights of that one in `model`. Raises ValueError for another schedule
     than the constant one and for a budget in seconds, which no program repeats.
     """
-    if experiment.schedule.name != "constant":
+    if not experiment.schedule.is_constant:
         raise ValueError(f"the schedule must be 'constant' here, got {experiment.schedule.name!r}; see program_of")
     run, epochs = run_code(experiment), experiment.steps // experiment.validate_every
     blocks = [

@@ -22,7 +22,7 @@ def surface_program(
     another schedule than the constant one.
     """
     choose("plane", kind, PLANES)
-    if experiment.schedule.name != "constant":
+    if not experiment.schedule.is_constant:
         raise ValueError(f"the schedule must be 'constant' here, got {experiment.schedule.name!r}; see program_of")
     run = run_code(experiment)
     blocks = [

@@ -194,10 +194,10 @@ class SharpnessWatch:
     @property
     def limit(self) -> float:
         """Theory's limit for the settings now in force; NaN for rules without one."""
-        rule, now = self.training.experiment.optimizer.rule, self.training.settings
-        if rule not in theory.RECURRENCES or now["learning_rate"] == 0:
+        form, now = self.training.experiment.optimizer.theory, self.training.settings
+        if form is None or now["learning_rate"] == 0:
             return math.nan
-        return sharpness_limit(str(rule), now["learning_rate"], now.get("momentum", 0.0))
+        return sharpness_limit(form, now["learning_rate"], now.get("momentum", 0.0))
 
     def _measure(self, swing: float) -> None:
         weights = flat_weights(self.training.network)

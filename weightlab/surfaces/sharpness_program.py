@@ -8,7 +8,7 @@ from weightlab.programs.training import optimizer_lines, run_code, run_summary, 
 from weightlab.programs.updates import Updates, loss_of, update_lines
 from weightlab.training.experiment import TrainingExperiment
 
-_LIMITS = {  # of the sharpness, as weightlab.surfaces.sharpness.sharpness_limit has them
+_LIMITS = {  # of the sharpness, by theory's form, as sharpness.sharpness_limit has them
     "gradient_descent": '2 / group["lr"]',
     "momentum": '(2 + 2 * group["momentum"]) / group["lr"]',
     "nesterov": '(2 + 2 * group["momentum"]) / (1 + 2 * group["momentum"]) / group["lr"]',
@@ -21,7 +21,7 @@ def sharpness_program(experiment: TrainingExperiment, every: int = 5) -> str:
     It leaves `rows`: updates done, loss, sharpness, its limit (of gradient descent, momentum and Nesterov's) and the
     last update's part along the sharpest direction. Raises ValueError for another schedule than the constant one.
     """
-    if experiment.schedule.name != "constant":
+    if not experiment.schedule.is_constant:
         raise ValueError(f"the schedule must be 'constant' here, got {experiment.schedule.name!r}; see program_of")
     run = run_code(experiment)
     blocks = [
@@ -74,10 +74,10 @@ def sharpness(start):
 
 
 def _limit(experiment: TrainingExperiment) -> str:
-    rule = str(experiment.optimizer.rule)
+    form = experiment.optimizer.theory or ""
     momenta = [value for _, name, value in experiment.changes if name == "momentum"]
     moves_plainly = not any([*momenta, experiment.optimizer.settings.get("momentum", 0.0)])
-    return _LIMITS.get("gradient_descent" if rule in _LIMITS and moves_plainly else rule, "")
+    return _LIMITS.get("gradient_descent" if form in _LIMITS and moves_plainly else form, "")
 
 
 def _loop(experiment: TrainingExperiment, updates: Updates, every: int) -> str:

@@ -7,8 +7,7 @@ descent: E[e²] ← (1-ηλ)²E[e²] + η²σ², which Bottou, Curtis & Nocedal 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,17 +15,8 @@ from torch import Tensor
 
 from weightlab.validate import choose, number, whole_number
 
-# What the buffer of a rule holds; every step is b ← μb + taken·g, w ← w - given·b.
-_BUFFERS: Mapping[str, str] = MappingProxyType(
-    {
-        "gradient_descent": "gradients",
-        "momentum": "gradients",
-        "averaged_momentum": "average",
-        "classical_momentum": "steps",
-        "sutskever_momentum": "steps",
-    }
-)
-LINEAR_RULES: tuple[str, ...] = tuple(_BUFFERS)
+# What the buffer of a rule holds; every step is b ← μb + taken·g, w ← w - given·b, plain descent's with μ = 0.
+BUFFERS = ("gradients", "average", "steps")
 
 
 class _Moments(NamedTuple):
@@ -44,21 +34,22 @@ def expected_losses(
     eigenvalues: Sequence[float],
     errors: Sequence[float],
     noise: float,
-    rule: str = "gradient_descent",
+    buffer: str = "gradients",
     momentum: float = 0.0,
     move: tuple[int, Sequence[float]] | None = None,
 ) -> Tensor:
     """The mean loss before each step and after the last, (steps + 1,) float64, over all noise that could have come.
 
     learning_rates: (steps,), as scheduled. errors: the start's distances from the minimum along the eigendirections.
-    noise: standard deviation of each step's gradient along each of them. rule: one of LINEAR_RULES.
+    noise: standard deviation of each step's gradient along each of them. buffer: what the rule keeps, one
+    of BUFFERS.
     move: before this step number the minimum moves by so much along the eigendirections.
     Raises ValueError or TypeError for values out of range. Entries beyond 1e308 are infinite or NaN.
     """
     if not len(eigenvalues) == len(errors) == len(errors if move is None else move[1]):
         raise ValueError(f"give one error and one move for each of the {len(eigenvalues)} eigenvalues")
-    kind = _BUFFERS[choose("rule with a linear step", rule, _BUFFERS)]
-    mu = 0.0 if rule == "gradient_descent" else number("momentum", momentum, 0, 1, open_high=True)
+    kind = choose("buffer", buffer, BUFFERS)
+    mu = number("momentum", momentum, 0, 1, open_high=True)
     sigma = number("noise", noise, 0, why="a standard deviation; 0 for none")
     rates = [number("learning rate", float(rate), 0) for rate in learning_rates]
     moved_at = -1 if move is None else whole_number("step of the move", move[0], 0, 10**9)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, cast
 
@@ -25,17 +26,24 @@ Eigenvalues = float | Iterable[float] | Tensor
 Regime = Literal["monotone", "oscillating", "diverging"]
 REGIMES: tuple[Regime, ...] = ("monotone", "oscillating", "diverging")
 
-# The update rules that have a closed form, by their names in rules.update_rules, and the recurrence they follow.
-# PyTorch's, the classical and Sutskever's momentum are one path at a constant learning rate; so are both Nesterovs.
-RECURRENCES: Mapping[str, str] = MappingProxyType(
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A rule's recurrence: its kind, its limit as one writes it, and whether it averages gradients, (1-μ)g for g."""
+
+    kind: Literal["gradient_descent", "heavy_ball", "nesterov"]
+    limit: str
+    averages: bool = False
+
+
+# The rules that have a closed form. PyTorch's, the classical and Sutskever's momentum are one path at a constant
+# learning rate, so one form speaks of them; so does one of both Nesterovs.
+RECURRENCES: Mapping[str, Recurrence] = MappingProxyType(
     {
-        "gradient_descent": "gradient_descent",
-        "momentum": "heavy_ball",
-        "classical_momentum": "heavy_ball",
-        "averaged_momentum": "heavy_ball",
-        "sutskever_momentum": "heavy_ball",
-        "nesterov": "nesterov",
-        "sutskever_nesterov": "nesterov",
+        "gradient_descent": Recurrence("gradient_descent", "2/λ"),
+        "momentum": Recurrence("heavy_ball", "(2 + 2μ)/λ"),
+        "averaged_momentum": Recurrence("heavy_ball", "(2 + 2μ)/λ/(1 − μ)", averages=True),
+        "nesterov": Recurrence("nesterov", "(2 + 2μ)/((1 + 2μ)λ)"),
     }
 )
 
@@ -144,10 +152,14 @@ def _roots(kind: str, learning_rate: Tensor, momentum: Tensor, eigenvalue: Tenso
 
 
 def _prepared(rule: str, learning_rate: Real, momentum: Real) -> tuple[str, Tensor, Tensor]:
-    kind = RECURRENCES[choose("rule with a closed form", rule, RECURRENCES)]
+    form = _form(rule)
     speed, carry = _learning_rate(learning_rate), _momentum(momentum)
     # m = μm + (1-μ)g weighs each gradient (1-μ) times what the heavy ball does
-    return kind, speed * (1 - carry) if rule == "averaged_momentum" else speed, carry
+    return form.kind, speed * (1 - carry) if form.averages else speed, carry
+
+
+def _form(rule: str) -> Recurrence:
+    return RECURRENCES[choose("rule with a closed form", rule, RECURRENCES)]
 
 
 def roots(
@@ -183,12 +195,12 @@ def learning_rate_limit(rule: str, momentum: Real, largest_eigenvalue: Real) -> 
     Gradient descent 2/λmax, heavy ball (2+2μ)/λmax (Polyak 1964; Goh 2017), averaged form that over (1-μ), Nesterov
     (2+2μ)/((1+2μ)λmax) (from its polynomial at x = -1).
     """
-    kind = RECURRENCES[choose("rule with a closed form", rule, RECURRENCES)]
+    form = _form(rule)
     carry, curvature = _momentum(momentum), _curvature("largest eigenvalue", largest_eigenvalue)
-    scaled = 2 + 0 * carry if kind == "gradient_descent" else 2 + 2 * carry
-    if kind == "nesterov":
+    scaled = 2 + 0 * carry if form.kind == "gradient_descent" else 2 + 2 * carry
+    if form.kind == "nesterov":
         scaled = scaled / (1 + 2 * carry)
-    if rule == "averaged_momentum":
+    if form.averages:
         scaled = scaled / (1 - carry)
     return _like(scaled / curvature, momentum, largest_eigenvalue)
 
@@ -321,6 +333,16 @@ def standard_nesterov(smallest_eigenvalue: float, largest_eigenvalue: float) -> 
     low, high = _condition(smallest_eigenvalue, largest_eigenvalue)
     root = math.sqrt(high / low)
     return 1 / high, (root - 1) / (root + 1), 1 - 1 / root
+
+
+def best_settings(rule: str, smallest_eigenvalue: float, largest_eigenvalue: float) -> tuple[float, float] | None:
+    """(η, μ) of the fastest `rule` with momentum, `best_heavy_ball` or `best_nesterov`; None for the others."""
+    form = _form(rule)
+    if form.kind == "gradient_descent" or form.averages:
+        return None
+    best = best_heavy_ball if form.kind == "heavy_ball" else best_nesterov
+    rate, momentum, _ = best(smallest_eigenvalue, largest_eigenvalue)
+    return rate, momentum
 
 
 def best_nesterov(smallest_eigenvalue: float, largest_eigenvalue: float) -> tuple[float, float, float]:

@@ -32,6 +32,10 @@ def step_arrows_figure(record: DescentRecord, count: int, learner: int = 0) -> F
     return figure
 
 
+def _closed_form(measured: RateMap) -> str:
+    return UPDATE_RULES[measured.rule].theory or measured.rule  # which theory then refuses by name
+
+
 def plane_figure(
     measured: RateMap, eigenvalues: tuple[float, float], words: Mapping[str, tuple[float, float]]
 ) -> Figure:
@@ -46,7 +50,7 @@ def plane_figure(
     stable = torch.where(measured.rates < 1, measured.rates, torch.nan)
     bands = axes.contourf(across.numpy(), up.numpy(), stable.numpy(), levels=10, cmap="cividis_r")
     across, up = (torch.linspace(float(ends[0]), float(ends[-1]), 800, dtype=torch.float64) for ends in (across, up))
-    regimes = theory.regime_codes(measured.rule, across, up[:, None], eigenvalues)
+    regimes = theory.regime_codes(_closed_form(measured), across, up[:, None], eigenvalues)
     axes.contour(across.numpy(), up.numpy(), regimes.numpy(), levels=[0.5, 1.5], colors="0.05", linewidths=1.3)
     figure.colorbar(bands, label="measured factor per step")
     for text, place in words.items():
@@ -106,7 +110,7 @@ def planes_figure(maps: Sequence[RateMap], largest_eigenvalue: float) -> Figure:
         stable = torch.where(measured.rates < 1, measured.rates, torch.nan)
         grid = (measured.learning_rates.numpy(), measured.momenta.numpy(), stable.numpy())
         bands = axes.contourf(*grid, levels=BANDS, cmap="cividis_r", extend="min")
-        limit = theory.learning_rate_limit(measured.rule, measured.momenta, largest_eigenvalue)
+        limit = theory.learning_rate_limit(_closed_form(measured), measured.momenta, largest_eigenvalue)
         axes.plot(torch.as_tensor(limit).numpy(), grid[1], "--", color="0.05", lw=1.4, label="theory: limit")
         plain = theory.gradient_descent_limit(largest_eigenvalue)
         axes.axvline(float(plain), ls=":", color=PALETTE[1], lw=1.6, label="plain descent's limit")

@@ -33,7 +33,7 @@ from weightlab.toys.picture import (
     loss_heights,
 )
 from weightlab.toys.settings import START, control_values, peculiar_rules, rule_name, shares_momentum
-from weightlab.toys.settings_map import SECOND_SETTINGS, SettingsMap
+from weightlab.toys.settings_map import SettingsMap
 from weightlab.validate import choose, whole_number
 
 MOST_STEPS = 10_000  # some seconds with every view
@@ -44,7 +44,6 @@ MOMENTA = (*linear(0.0, 0.9, 46), *linear(0.905, 0.99, 18), 0.995, 0.999)
 _POSITIONS = {
     "condition_number": logarithmic(1.0, 1000.0, 61),
     "angle": linear(0.0, 90.0, 46),
-    "depth": tuple(range(1, 21)),
     "noise": linear(0.0, 5.0, 51),
     "steps": (*range(10, 100, 10), *range(100, 1001, 25)),
     "loss_scale": logarithmic(1e-3, 1e3, 25),
@@ -142,13 +141,13 @@ class DescentPanel(Panel):
             add(Slider("momentum", "Momentum μ", MOMENTA, "share of the last velocity that is kept"), 0.9)
         if self._map is not None and self._map.setting not in values:
             second = self._map.setting
-            label = f"{UPDATE_RULES[self._map.rule].label}'s {SECOND_SETTINGS[second]}"
+            label = f"{UPDATE_RULES[self._map.rule].label}'s {self._map.symbol}"
             add(Slider(second, label, MOMENTA, "how much of the past an average keeps"), 0.9)
         for setting in dict.fromkeys(s for n in names if n in LANDSCAPES for s in LANDSCAPES[n].settings):
             default, low, high = next(
                 LANDSCAPES[n].settings[setting] for n in names if setting in LANDSCAPES[n].settings
             )
-            positions = tuple(p for p in _POSITIONS.get(setting, linear(low, high, 51)) if low <= p <= high)
+            positions = tuple(p for p in _POSITIONS.get(setting, _spread(default, low, high)) if low <= p <= high)
             add(Slider(setting, setting.replace("_", " ").capitalize(), positions), default)
         if loss_scale is not None:
             add(Slider("loss_scale", "Loss times", _POSITIONS["loss_scale"], "multiplies every gradient"), loss_scale)
@@ -427,6 +426,13 @@ class DescentPanel(Panel):
         logarithmic = [view.y.scale == "log" for view in self._shown.views if view.name == "loss"]
         positive = (torch.nan_to_num(loss_heights(fan), nan=1.0) >= 0).all(0).all(0).numpy()
         return table.tables, positive == logarithmic[0] if logarithmic else np.ones_like(positive)
+
+
+def _spread(default: float, low: float, high: float) -> tuple[float, ...]:
+    """Positions for a setting of a landscape: whole numbers where its default is one."""
+    if not isinstance(default, int):
+        return linear(low, high, 51)
+    return tuple(range(int(low), int(high) + 1, max(1, int(high - low) // 50)))
 
 
 def _words(experiment: DescentExperiment, record: DescentRecord) -> Words:

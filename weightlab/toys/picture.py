@@ -180,10 +180,8 @@ SIDE_VIEWS = tuple(_SIDE)
 
 def _gradient_share(settings: OptimizerSettings) -> float | None:
     """How much of a step is −ηg of the present gradient: the rest was carried over. None where no such split exists."""
-    if settings.rule not in theory.RECURRENCES:
-        return None
-    momentum = settings.settings.get("momentum", 0.0)
-    return {"averaged_momentum": 1 - momentum, "nesterov": 1 + momentum}.get(str(settings.rule), 1.0)
+    share = settings.entry.gradient_share if settings.entry is not None else None
+    return None if share is None else share(settings.settings)
 
 
 def _shares(experiment: DescentExperiment, learner: int) -> Tensor:
@@ -208,7 +206,7 @@ def _add_arrows(table: TableBuilder, fan: DescentFan) -> None:
     arrows = [("gradient step −ηg", from_gradient, 3), ("step", steps, 5)]
     if splits[0] is not None and "momentum" in chosen[0].settings:
         arrows.insert(1, ("carried velocity", steps - from_gradient, 4))
-    if chosen[0].rule == "sutskever_nesterov":
+    if chosen[0].entry is not None and chosen[0].entry.looks_ahead:
         # the stage magnifies arrows; the point itself is drawn where it is
         table.add("plane", "path", "look-ahead point", fan.gradient_points[:, i].numpy(), colour=6)
         arrows.append(("look-ahead", fan.gradient_points[:, i] - weights, 6))
@@ -230,17 +228,17 @@ def descent_summary(experiment: DescentExperiment, record: DescentRecord) -> str
 
 def predicted_rate(settings: OptimizerSettings, eigenvalues: tuple[float, float]) -> float | None:
     """Theory's asymptotic factor per step on a quadratic; None for rules it does not cover."""
-    if not isinstance(settings.rule, str) or settings.rule not in theory.RECURRENCES:
+    if settings.theory is None:
         return None
     momentum = settings.settings.get("momentum", 0.0)
-    return float(theory.convergence_rate(settings.rule, settings.learning_rate, momentum, eigenvalues))
+    return float(theory.convergence_rate(settings.theory, settings.learning_rate, momentum, eigenvalues))
 
 
 def stable_limit(settings: OptimizerSettings, largest: float) -> float | None:
     """Theory's largest stable learning rate at the largest eigenvalue; None for rules it does not cover."""
-    if not isinstance(settings.rule, str) or settings.rule not in theory.RECURRENCES or largest <= 0:
+    if settings.theory is None or largest <= 0:
         return None
-    return float(theory.learning_rate_limit(settings.rule, settings.settings.get("momentum", 0.0), largest))
+    return float(theory.learning_rate_limit(settings.theory, settings.settings.get("momentum", 0.0), largest))
 
 
 def _since_the_last_change(experiment: DescentExperiment, record: DescentRecord) -> DescentRecord:

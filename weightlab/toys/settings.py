@@ -7,14 +7,13 @@ from typing import Any
 
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings
-from weightlab.theory import quadratic as theory
 
 START = ("start_x", "start_y")
 
 
 def shares_momentum(rule: str) -> bool:
     """Whether the momentum control is this rule's; RMSprop's own stays off, as in torch.optim."""
-    return "momentum" in UPDATE_RULES[rule].defaults and rule in theory.RECURRENCES
+    return "momentum" in UPDATE_RULES[rule].sliders
 
 
 def rule_name(settings: OptimizerSettings) -> str:

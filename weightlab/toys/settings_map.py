@@ -6,9 +6,6 @@ any rule with a second setting, it shows how low the runs end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 import torch
 
@@ -22,28 +19,18 @@ from weightlab.theory import quadratic as theory
 
 COLUMNS, ROWS = 121, 100  # 12,100 runs
 LARGEST = 0.99  # of the second setting
-SMALLEST_RATE, LARGEST_RATE = 1e-4, 10.0
-SECOND_SETTINGS: Mapping[str, str] = MappingProxyType({"momentum": "momentum μ", "alpha": "α", "beta1": "β₁"})
-
-
-def second_setting(rule: str) -> str | None:
-    """The setting that stands beside a rule's learning rate: its momentum, β₁ or α; None if it has none."""
-    if rule not in UPDATE_RULES:
-        return None
-    defaults = UPDATE_RULES[rule].defaults
-    names = ("momentum", "beta1") if rule in theory.RECURRENCES else ("beta1", "alpha")
-    return next((name for name in names if name in defaults), None)
 
 
 class SettingsMap:
     """Measures the plane of one rule when what it stands for has changed, and gives the view and the lines over it."""
 
     def __init__(self, rule: str) -> None:
-        setting = second_setting(rule)
-        if setting is None:
-            having = ", ".join(name for name in UPDATE_RULES if second_setting(name))
+        entry = UPDATE_RULES.get(rule)
+        if entry is None or entry.second is None:
+            having = ", ".join(name for name, one in UPDATE_RULES.items() if one.second)
             raise ValueError(f"settings_map needs a rule with two settings, {rule!r} has one; choose from {having}")
-        self.rule, self.setting = rule, setting
+        self.rule, self.entry = rule, entry
+        self.setting, self.symbol = entry.second
         self._measured_for: object = None
         self._view: View | None = None
         self.measured: RateMap | None = None
@@ -51,7 +38,7 @@ class SettingsMap:
     def shows_rates(self, landscape: Landscape) -> bool:
         """Whether one rate tells how a whole run goes, and theory has lines for it."""
         quadratic = landscape.eigenvalues is not None and landscape.eigenvalues[0] > 0
-        return quadratic and not landscape.gradient_noise and self.rule in theory.RECURRENCES
+        return quadratic and not landscape.gradient_noise and self.entry.theory is not None
 
     def view(self, experiment: DescentExperiment, cell: tuple[int, int, int, int]) -> View:
         """The map as a pad that sets the learning rate and the second setting."""
@@ -77,14 +64,15 @@ class SettingsMap:
             "settings",
             "Measured rate (bright: fast)",
             Axis("learning rate η", limits=(0.0, right)),
-            Axis(SECOND_SETTINGS[self.setting], limits=(0.0, LARGEST)),
+            Axis(self.symbol, limits=(0.0, LARGEST)),
             cell,
             backdrop,
             pad=("learning_rate", self.setting),
         )
 
     def _height_view(self, experiment: DescentExperiment, cell: tuple[int, int, int, int]) -> View:
-        rates = torch.logspace(np.log10(SMALLEST_RATE), np.log10(LARGEST_RATE), COLUMNS, dtype=torch.float64)
+        slowest, fastest = self.entry.rates
+        rates = torch.logspace(np.log10(slowest), np.log10(fastest), COLUMNS, dtype=torch.float64)
         self.measured = None
         heights = height_map(experiment, self.rule, rates, self.setting, _second_values())
         shown = heights.clamp(min=1e-12).log10() if experiment.landscape.minimum_loss is not None else heights
@@ -94,8 +82,8 @@ class SettingsMap:
         return View(
             "settings",
             f"Loss after {experiment.steps} steps (bright: low)",
-            Axis("learning rate η", "log", limits=(SMALLEST_RATE, LARGEST_RATE)),
-            Axis(SECOND_SETTINGS[self.setting], limits=(0.0, LARGEST)),
+            Axis("learning rate η", "log", limits=(slowest, fastest)),
+            Axis(self.symbol, limits=(0.0, LARGEST)),
             cell,
             backdrop,
             pad=("learning_rate", self.setting),
@@ -103,25 +91,23 @@ class SettingsMap:
 
     def references(self, landscape: Landscape) -> tuple[Reference, ...]:
         """Theory's limit, its line of critical damping, and its best point; nothing where theory is silent."""
-        if not self.shows_rates(landscape) or landscape.eigenvalues is None:
+        form = self.entry.theory
+        if not self.shows_rates(landscape) or landscape.eigenvalues is None or form is None:
             return ()
         low, high = landscape.eigenvalues
         momenta = torch.linspace(0.0, LARGEST, 100, dtype=torch.float64)
-        limit = torch.as_tensor(theory.learning_rate_limit(self.rule, momenta, high))
+        limit = torch.as_tensor(theory.learning_rate_limit(form, momenta, high))
         lines = [Reference("settings", "line", "theory: limits", _points(limit, momenta), "diverges beyond")]
-        if self.rule in {"momentum", "classical_momentum", "sutskever_momentum"}:
+        best = theory.best_settings(form, low, high)
+        if best is not None and theory.RECURRENCES[form].kind == "heavy_ball":
             for eigenvalue, words in ((low, f"λ = {low:.3g} critical"), (high, "")):
                 shares = torch.linspace(0.0, 1.0, 100, dtype=torch.float64).square()  # the curve is steep at the left
                 rates = min(4.2 / high, 1 / eigenvalue) * shares
                 critical = torch.as_tensor(theory.critical_momentum(rates, eigenvalue))
                 lines.append(Reference("settings", "line", "theory: limits", _points(rates, critical), words))
-            rate, momentum, _ = theory.best_heavy_ball(low, high)
-        elif self.rule in {"nesterov", "sutskever_nesterov"}:
-            rate, momentum, _ = theory.best_nesterov(low, high)
-        else:
-            return tuple(lines)
-        best = Reference("settings", "points", "theory: best", np.array([[rate, momentum]]))
-        return (*lines, best)
+        if best is not None:
+            lines.append(Reference("settings", "points", "theory: best", np.array([best])))
+        return tuple(lines)
 
 
 def _second_values() -> torch.Tensor:
