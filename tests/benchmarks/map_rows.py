@@ -11,7 +11,7 @@ from benchmarks.side_by_side import Row, Timed, absent, in_turn, is_there, row
 from torch import Tensor
 
 from weightlab.descent.landscapes import Landscape, landscape, landscape_from_function
-from weightlab.descent.run import sweep
+from weightlab.descent.sweep import sweep
 
 Loss = Callable[[Any, Any], Any]  # of two weights: torch tensors or JAX arrays
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from panel_support import unpacked_floats
 
 from weightlab.descent.experiment import DescentExperiment
-from weightlab.descent.fan import DescentFan, descend_all, fan_of_one
+from weightlab.descent.fan import DescentFan, fan_of_one
 from weightlab.descent.landscapes import LANDSCAPES, landscape, landscape_from_function
 from weightlab.descent.record import DescentRecord
-from weightlab.descent.run import descend
+from weightlab.descent.run import descend, descend_all
 from weightlab.rules.schedules import schedule
 from weightlab.rules.update_rules import UPDATE_RULES, optimizer
 from weightlab.scheduling.panel import SchedulePanel

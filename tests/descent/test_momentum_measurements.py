@@ -17,7 +17,8 @@ from weightlab.descent.measurements import (
     stability_bracket,
     steps_to_reach,
 )
-from weightlab.descent.run import descend, sweep
+from weightlab.descent.run import descend
+from weightlab.descent.sweep import sweep
 from weightlab.pictures.style import lines_figure, to_still
 from weightlab.rules.update_rules import optimizer
 from weightlab.theory import quadratic as theory

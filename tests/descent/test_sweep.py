@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from weightlab.descent import run as descent
-from weightlab.descent.batched import FAR
+from weightlab.descent import sweep as descent
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape, landscape_from_function
-from weightlab.descent.run import descend, measured_rate, sweep
+from weightlab.descent.run import FAR, descend
+from weightlab.descent.sweep import measured_rate, sweep
 from weightlab.rules.update_rules import UPDATE_RULES, optimizer
 from weightlab.theory.quadratic import best_gradient_descent, best_heavy_ball, convergence_rate, learning_rate_limit
 

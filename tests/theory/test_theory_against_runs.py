@@ -11,7 +11,7 @@ from reliability import Record
 from torch import Tensor
 
 from weightlab.descent.landscapes import landscape
-from weightlab.descent.run import sweep
+from weightlab.descent.sweep import sweep
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.theory import quadratic as theory
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from weightlab.descent.experiment import DescentExperiment
-from weightlab.descent.fan import descend_all
 from weightlab.descent.landscapes import landscape
-from weightlab.descent.run import descend
+from weightlab.descent.run import descend, descend_all
 from weightlab.networks.datasets import dataset
 from weightlab.networks.models import model
 from weightlab.rules.schedules import schedule

@@ -11,7 +11,7 @@ from torch import Tensor
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import Landscape
 from weightlab.descent.record import DescentRecord
-from weightlab.descent.run import measured_rate, sweep
+from weightlab.descent.sweep import measured_rate, sweep
 
 
 def loss_by_direction(weights: Tensor, landscape: Landscape) -> Tensor:

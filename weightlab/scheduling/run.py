@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from weightlab.descent.experiment import MAX_DESCENT_STEPS
+from weightlab.descent.experiment import MAX_DESCENT_STEPS, DescentExperiment
 from weightlab.descent.landscapes import Landscape
-from weightlab.descent.run import FAR, drawn_noise
+from weightlab.descent.run import FAR, walk
 from weightlab.devices import settle_threads
 from weightlab.rules.schedules import CONSTANT, ScheduleSettings
-from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings
+from weightlab.rules.update_rules import OptimizerSettings
 from weightlab.validate import number, whole_number
 
 MAX_NUMBERS = 2**24  # in the paths of one call: 128 MiB
@@ -91,17 +91,15 @@ def scheduled_runs(
     steps = whole_number("steps", steps, 1, MAX_DESCENT_STEPS)
     if (steps + 1) * len(chosen) * 2 > MAX_NUMBERS:
         raise ValueError(f"{len(chosen)} runs of {steps} steps are too many to keep; take fewer of either")
-    noise = torch.stack([drawn_noise(landscape, steps, seed) for seed in chosen], dim=1)
     origin = torch.tensor(landscape.minima[0], dtype=torch.float64)
     minima = origin.repeat(steps + 1, 1)
     if move is not None:
         minima[move.step :] = torch.tensor(move.to, dtype=torch.float64)
     shifts = minima - origin
-    first = landscape.start if start is None else (number("start w1", start[0]), number("start w2", start[1]))
-    w = torch.tensor([first], dtype=torch.float64).repeat(len(chosen), 1)
+    one = DescentExperiment(landscape, (optimizer,), start, steps, schedule)
     with torch.no_grad():
-        weights, rates = _walk(landscape, optimizer, schedule, w, shifts, noise)
-        losses = landscape.loss(weights - shifts[:, None]) - float(landscape.minimum_loss or 0.0)
+        weights, losses, _, _, rates = walk([one.replace(seed=seed) for seed in chosen], shifts)
+        losses = losses - float(landscape.minimum_loss or 0.0)
         away = ~(weights.abs().amax(-1) <= FAR * landscape.size)
         gone = away.cumsum(0) > 0
         weights[gone], losses[gone] = torch.nan, torch.nan
@@ -117,34 +115,6 @@ def _checked(landscape: Landscape, optimizer: OptimizerSettings, seeds: Iterable
     if not chosen:
         raise ValueError("seeds must hold at least one number, got none; try range(200)")
     return chosen
-
-
-def _walk(
-    landscape: Landscape,
-    optimizer: OptimizerSettings,
-    schedule: ScheduleSettings,
-    w: Tensor,
-    shifts: Tensor,
-    noise: Tensor,  # (steps, run, 2)
-) -> tuple[Tensor, Tensor]:
-    """Weights (steps + 1, run, 2) and learning rates (steps, run)."""
-    rule = UPDATE_RULES[str(optimizer.rule)]
-    settings: dict[str, float | Tensor] = dict(optimizer.settings)
-    base, state = optimizer.learning_rate, rule.init(w)
-    trackers = [schedule.start() for _ in range(len(w) if schedule.needs_losses else 1)]
-    path, rates = [w], []
-    for shift, kick in zip(shifts[:-1], noise, strict=True):
-        factors = [tracker.factor() for tracker in trackers]
-        row = torch.tensor(factors, dtype=torch.float64) * base
-        settings["learning_rate"] = base * factors[0] if len(trackers) == 1 else row[:, None]
-        losses = landscape.loss(w - shift).tolist() if schedule.needs_losses else [0.0]
-        for tracker, loss in zip(trackers, losses, strict=True):
-            tracker.observe(loss)
-        gradient = landscape.gradient(rule.gradient_point(w, state, settings) - shift) + kick
-        w, state = rule.step(w, gradient, state, settings)
-        path.append(w)
-        rates.append(row.expand(len(w)))
-    return torch.stack(path), torch.stack(rates)
 
 
 def steps_until(losses: Tensor, level: float) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from weightlab.descent.experiment import MAX_DESCENT_STEPS, DescentExperiment
-from weightlab.descent.fan import DescentFan, descend_all
+from weightlab.descent.fan import DescentFan
 from weightlab.descent.landscapes import LANDSCAPES, Landscape, landscape
 from weightlab.descent.record import DescentRecord
-from weightlab.descent.run import descend
+from weightlab.descent.run import descend, descend_all
 from weightlab.pictures.contours import contour_backdrop
 from weightlab.pictures.picture import Backdrop, Bowl, Picture
 from weightlab.programs.experiments import program_of

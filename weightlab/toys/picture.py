@@ -19,7 +19,7 @@ from weightlab.descent.fan import DescentFan, fan_of_one
 from weightlab.descent.landscapes import LANDSCAPES, Landscape
 from weightlab.descent.measurements import loss_by_direction
 from weightlab.descent.record import DescentRecord
-from weightlab.descent.run import measured_rate
+from weightlab.descent.sweep import measured_rate
 from weightlab.pictures.picture import Axis, Backdrop, Bowl, Picture, Reference, TableBuilder, View
 from weightlab.rules.update_rules import OptimizerSettings
 from weightlab.stage.panel import Row, row, verdict

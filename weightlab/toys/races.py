@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from weightlab.descent.landscapes import Landscape
-from weightlab.descent.run import sweep
+from weightlab.descent.sweep import sweep
 from weightlab.networks.datasets import dataset
 from weightlab.networks.models import model
 from weightlab.rules.update_rules import OptimizerSettings, optimizer
