@@ -8,7 +8,7 @@ import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
 from own_classes import KeepsItsRateToItself, Plain
-from panel_support import say
+from panel_support import say, settings_of_training
 from torch import Tensor, nn
 
 from weightlab.descent.landscapes import landscape_from_function
@@ -17,7 +17,6 @@ from weightlab.networks.datasets import Dataset, dataset, dataset_from_tensors
 from weightlab.networks.models import model
 from weightlab.networks.own_model import model_from_module
 from weightlab.playground.panel import TrainingPanel
-from weightlab.playground.settings import DEFAULTS, training_controls
 from weightlab.rules.schedules import schedule
 from weightlab.rules.update_rules import optimizer
 from weightlab.stage.controls import Choice
@@ -103,7 +102,7 @@ def test_choosing_data_that_ones_network_cannot_read_is_explained_and_changes_no
     assert panel._training is training and panel.values["dataset"] == "board"
 
 
-@pytest.mark.parametrize("name", sorted({*DEFAULTS} - {"dataset", "batch_size"}))
+@pytest.mark.parametrize("name", sorted({*settings_of_training()} - {"dataset", "batch_size"}))
 def test_every_control_takes_both_ends_beside_ones_own_things(name: str) -> None:
     panel = own_panel(own=(torch.optim.NAdam,))
     control = panel._controls[name]
@@ -143,12 +142,12 @@ def test_things_named_as_the_packages_are_told_apart() -> None:
     own, values = own_things((dataset("digits", seed=3), model("mlp", depth=4)), {"rule": optimizer("adam", beta1=0.5)})
     assert list(own.dataset) == ["digits (yours)"] and list(own.model) == ["mlp (yours)"]
     assert values == {"rule": "adam (yours)", "learning_rate": 0.001}
-    assert ("adam (yours)", "Adam (yours)") in training_controls(own)["rule"].options  # type: ignore[union-attr]
+    assert ("adam (yours)", "Adam (yours)") in settings_of_training(own)["rule"].control.options  # type: ignore[union-attr]
 
 
 def test_all_controls_are_there_and_a_question_knows_whether_its_run_was_made() -> None:
     panel = TrainingPanel(controls="all", steps=4, depth=1, width=4)
-    assert set(panel.values) == set(DEFAULTS)
+    assert set(panel.values) == set(settings_of_training())
     wanted = panel.experiment
     assert panel.accuracy_of(wanted) is None
     record = panel.run()

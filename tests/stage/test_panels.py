@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
-from panel_support import ends, say, wait_for
+from panel_support import ends, say, settings_of_training, wait_for
 
 from weightlab.descent.landscapes import LANDSCAPES, landscape_from_function
 from weightlab.playground.panel import TrainingPanel
-from weightlab.playground.settings import DEFAULTS
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.signals.panel import SignalPanel
 from weightlab.stage.controls import Question, linear, logarithmic
@@ -424,7 +423,7 @@ ALL: dict[str, Callable[[], Panel]] = {
     "descent": lambda: DescentPanel("quadratic", ("gradient_descent", "momentum")),
     "signal": SignalPanel,
     "training": lambda: TrainingPanel(steps=20, **SMALL),
-    "training with every control": lambda: TrainingPanel(steps=20, controls=tuple(DEFAULTS), **SMALL),
+    "training with every control": lambda: TrainingPanel(steps=20, controls=tuple(settings_of_training()), **SMALL),
 }
 
 

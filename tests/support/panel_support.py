@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weightlab.networks.datasets import dataset
+from weightlab.playground.settings import training_settings
+from weightlab.stage.lenses import Setting
+from weightlab.stage.own import NOTHING, Own
 from weightlab.stage.packed import EXACT
 from weightlab.stage.panel import Panel
+
+
+def settings_of_training(own: Own = NOTHING) -> dict[str, Setting]:
+    """Every setting of a training panel by its name."""
+    read = training_settings(own, lambda name, noise: dataset(name, label_noise=noise), None)
+    return {setting.name: setting for setting in read}
 
 
 def say(panel: Panel, seconds: float = 60.0, **message: Any) -> None:

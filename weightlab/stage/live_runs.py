@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from weightlab.stage.controls import Control, Question
+from weightlab.pictures.picture import Picture
+from weightlab.stage.controls import Question
+from weightlab.stage.lenses import said
 from weightlab.stage.panel import Panel
 from weightlab.stage.worker import Mail
 from weightlab.validate import choose
@@ -31,25 +33,16 @@ class LivePanel(Panel):
     pictures_per_second: ClassVar[int] = 30
     steps_a_click: ClassVar[int] = 1  # on the button Step
 
-    def __init__(
-        self,
-        controls: Sequence[Control],
-        values: Mapping[str, Any],
-        *,
-        seed: int,
-        title: str,
-        questions: Sequence[Question] = (),
-        height: int = 440,
-    ) -> None:
-        self._seed, self._state = seed, "idle"
+    def __init__(self, *, questions: Sequence[Question] = (), title: str = "", **values: Any) -> None:
+        self._state = "idle"
         self._debt = 0.0  # steps that the pace allows and that have not been taken
         self._last = self._next_picture = self._next_reading = 0.0
-        super().__init__(controls, values, title=title, questions=questions, height=height)
+        super().__init__(questions=questions, title=title, **values)
 
     # ---- what subclasses say -------------------------------------------------------------------------------------
 
-    def _restart(self) -> None:
-        """Begin a new run with the present settings and seed."""
+    def _begin(self, asked: Any, every: dict[str, Any], seq: int | None) -> None:
+        """Begin a new run of an experiment and show it; raises, changing nothing, if it is bad."""
         raise NotImplementedError
 
     def _one_step(self) -> None:
@@ -69,7 +62,7 @@ class LivePanel(Panel):
 
     @property
     def _pace(self) -> float:
-        return float(self.values["pace"])
+        return float(self._every["pace"])
 
     @property
     def _seeds_used(self) -> int:
@@ -94,7 +87,8 @@ class LivePanel(Panel):
         if name == "reset":
             self._restart()
         elif name == "new_seed":
-            self._restart_with_new_seed()
+            reseeded = self.asked.replace(seed=self.asked.seed + self._seeds_used)
+            self._begin(reseeded, said(reseeded, self.lenses, self._every), None)
         elif name == "start" and going_on:
             self._start()
         elif name == "pause" and self._state == "running":
@@ -113,14 +107,25 @@ class LivePanel(Panel):
         self._state, self._last, self._debt = "running", time.perf_counter(), 1.0
         self._next_picture = self._next_reading = 0.0
 
-    def _restart_with_new_seed(self) -> None:
-        before = self._seed
-        self._seed += self._seeds_used
-        try:
-            self._restart()
-        except Exception:
-            self._seed = before
-            raise
+    def _restart(self) -> None:
+        self._begin(self.asked, self._every, None)
+
+    def run(self, steps: int | None = None) -> Any:
+        """Go on to the end (or `steps` more) in this thread and return the record; a run that is over begins again.
+
+        What cells, tests and CI use.
+        """
+        with self._lock:
+            if self._state in OVER:
+                self._restart()
+            self._run_on(steps)
+            self._keep_all()
+            self._tell()
+            return self.record
+
+    def _keep_all(self) -> None:
+        """Keep and show whatever the run has left, though nobody watched it."""
+        self._rest()
 
     def _run_on(self, steps: int | None = None) -> None:
         """Go on in this thread, for so many steps or to the end, and leave the run paused or over."""
@@ -130,9 +135,23 @@ class LivePanel(Panel):
             self._one_step()
             done += 1
 
-    def _interrupts(self, values: dict[str, Any]) -> bool:
-        """Whether a run that has begun would be given up for these values."""
-        return self._state in {"running", "paused"} and values != self.values
+    def _interrupts(self, every: dict[str, Any]) -> bool:
+        """Whether a run that has begun would be given up for these settings."""
+        return self._state in {"running", "paused"} and every != self._every
+
+    def show(self, picture: Picture, *, seq: int | None = None, follow: bool = False) -> None:
+        """As the stage does; a picture of a run that is going on is followed to its end."""
+        super().show(picture, seq=seq, follow=follow or self._state == "running")
+
+    def _greet(self) -> None:
+        """A page that opens or reloads gets all rows so far, not only those sent from now on."""
+        with self.hold_sync():
+            self.show(self._whole_picture())
+            self._tell()
+
+    def _whole_picture(self) -> Picture:
+        """Everything so far."""
+        return self._picture
 
     def _failed(self, error: Exception, mail: Mail | None) -> None:
         if mail is None:  # the run itself broke: it cannot go on, and must not say that it does

@@ -73,6 +73,8 @@ class Own:
     def options(self, menu: str) -> tuple[tuple[str, str], ...]:
         """(value, label) of its entries in a menu."""
         return tuple((name, _own_label(name, thing)) for name, thing in getattr(self, menu).items())
+
+
 NOTHING = Own()
 YOURS = " (yours)"
 _ENTRIES: Mapping[str, Mapping[str, Any]] = {
@@ -130,12 +132,34 @@ def _own_name(thing: Any, menu: str) -> str:
     return f"{name}{YOURS}" if name in _ENTRIES[menu] else name
 
 
-def has_momentum(rule: str, own: Own = NOTHING) -> bool:
+def has_momentum(chosen: OptimizerSettings) -> bool:
     """Whether the momentum slider sets something of this rule.
 
     RMSprop's own momentum stays at its default, 0; a class's is set where it was given one to begin with.
     """
-    if rule in own.rule:
-        one = own.rule[rule]
-        return "momentum" in (one.entry.sliders if one.entry is not None else one.settings)
-    return "momentum" in UPDATE_RULES[rule].sliders
+    return "momentum" in (chosen.entry.sliders if chosen.entry is not None else chosen.settings)
+
+
+def labels(entries: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """A registry as the options of a menu."""
+    return tuple((name, entry.label) for name, entry in entries.items())
+
+
+def in_texts(own: Own) -> list[object]:
+    """The things that a text can only name: what the package has, it can say."""
+    rules = [one for one in own.rule.values() if not isinstance(one.rule, str)]
+    models = [one for one in own.model.values() if one.name not in MODELS]
+    return [*rules, *models, *(one for one in own.dataset.values() if one.name not in DATASETS)]
+
+
+def entry_of(menu: str, thing: Any, own: Own) -> str:
+    """Under which name a menu offers it; ValueError if it does not."""
+    mine: Mapping[str, Any] = getattr(own, menu)
+    for name, offered in mine.items():
+        if offered == thing or (menu == "rule" and offered.rule == thing.rule):
+            return name
+    name = thing.rule if menu == "rule" else thing.name
+    if isinstance(name, str) and name in _ENTRIES[menu]:
+        return name
+    called = name if isinstance(name, str) else class_name(name)
+    raise ValueError(f"the menu of the {menu} does not have {called!r}; make the panel with own=[…] that holds it")

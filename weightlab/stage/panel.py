@@ -15,6 +15,7 @@ from weightlab.pictures.still import still
 from weightlab.pictures.style import Still
 from weightlab.stage.controls import AskedQuestion, Control, Question, Slider
 from weightlab.stage.fan import Fan, GatheredFan, no_fan
+from weightlab.stage.lenses import Setting, put_all, said
 from weightlab.stage.packed import packed_fan
 from weightlab.stage.take_home import TakeHome
 from weightlab.stage.worker import Mail, Worker
@@ -59,54 +60,71 @@ def _forget_output(panel: Panel) -> None:
 class Panel(TakeHome):
     """A picture with controls in a notebook.
 
-    Subclasses say what the controls are and implement `_prepare` (validate) and `_apply` (compute and show). Widget
-    callbacks only post to the worker; `set` does the same work synchronously for cells and tests.
+    Its truth is the frozen experiment `asked`; controls are lenses on it, and `values` is what they read there. A
+    subclass declares its settings and the experiment to begin with, and says what is drawn of an experiment in `_drawn`
+    (or `_apply`). Widget callbacks only post to the worker; `set` does the same work
+    synchronously for cells and tests.
     """
 
     _open: ClassVar[WeakSet[Panel]] = WeakSet()  # so that a cell run again can close what it made before
+    heading: ClassVar[str] = ""
+    tall: ClassVar[int] = 440  # px
 
-    def __init__(
-        self,
-        controls: Sequence[Control],
-        values: Mapping[str, Any],
-        *,
-        title: str,
-        questions: Sequence[Question] = (),
-        height: int = 440,
-    ) -> None:
-        super().__init__(title=title, height=height)
+    def __init__(self, *, questions: Sequence[Question] = (), title: str = "", **values: Any) -> None:
+        super().__init__(title=title or self.heading, height=self.tall)
         self._close_earlier()
         self._lock = threading.RLock()
-        self._controls = {control.name: control for control in controls}
-        self._asked = [AskedQuestion(question) for question in questions]
+        self._questions = [AskedQuestion(question) for question in questions]
         self._worker = Worker(self._handle, self._advance, self._failed, name=f"weightlab {type(self).__name__}")
         self._kept_fan: Fan | GatheredFan | None = None
-        self.experiment: Any = None
         self.record: Any = None
         self.on_msg(self._receive)
         try:
+            settings = self._declared()
+            self.lenses = {setting.name: setting.lens for setting in settings}
+            defaults = {setting.name: setting.default for setting in settings}
+            for name in values:
+                choose("setting", name, defaults)
+            self._controls: dict[str, Control] = {one.name: one.control for one in settings if one.shown}
+            self._every: dict[str, Any] = {}  # what all settings say, of those too that have no control
+            self.asked = self._first()
             with self.hold_sync():
                 self.home = True
-                self.controls = [control.spec() for control in controls]
-                self._apply(self._checked(dict(values)), None)
+                self.controls = [control.spec() for control in self._controls.values()]
+                self._apply(*self._with(self._checked({**defaults, **values})), None)
         except Exception:
             self.close()  # refused: leave no half-made widget behind
             raise
 
     # ---- what subclasses say -------------------------------------------------------------------------------------
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        """Compute for these values and publish; raise ValueError or TypeError, changing nothing, if they are bad."""
-        self.experiment, self.record, picture, reading = self._drawn(values)
-        self._publish(values, picture, reading, seq)
-
-    def _drawn(self, values: dict[str, Any]) -> tuple[Any, Any, Picture, list[Row]]:
-        """Experiment, record, picture and reading for these values, if that is all there is to compute."""
+    def _declared(self) -> Sequence[Setting]:
+        """The settings in the order of the panel, menus before what depends on them."""
         raise NotImplementedError
 
-    def _unused(self, values: dict[str, Any]) -> list[str]:
-        """Names of controls that have no effect on what is now chosen."""
-        return []
+    def _first(self) -> Any:
+        """An experiment for the lenses to begin with; the settings are put into it."""
+        raise NotImplementedError
+
+    def _apply(self, asked: Any, every: dict[str, Any], seq: int | None) -> None:
+        """Compute what is asked for and publish; raise ValueError or TypeError, changing nothing, if it is bad."""
+        record, picture, reading = self._drawn(asked, every)
+        self.record = record
+        self._publish(asked, every, picture, reading, seq)
+
+    def _drawn(self, asked: Any, every: dict[str, Any]) -> tuple[Any, Picture, list[Row]]:
+        """Record, picture and reading of an experiment, if that is all there is to compute."""
+        raise NotImplementedError
+
+    @property
+    def experiment(self) -> Any:
+        """The frozen experiment that is shown."""
+        return self.asked
+
+    def _idle(self, asked: Any) -> list[str]:
+        """Names of controls that have no effect on what is now chosen: the experiment says nothing of them."""
+        lenses = {name: self.lenses[name].get for name in self._controls}
+        return [name for name, get in lenses.items() if get is not None and get(asked) is None]
 
     def _fan(self, name: str) -> Fan | GatheredFan | None:
         """The pictures at all positions of a slider as long as the other settings stay; None if they cannot be had."""
@@ -115,7 +133,7 @@ class Panel(TakeHome):
         return GatheredFan(name, dict(self.values), self._shown, self._draw_only, lambda: self._worker.has_mail)
 
     def _draw_only(self, values: dict[str, Any]) -> tuple[Picture, list[Row]]:
-        _, _, picture, reading = self._drawn(values)
+        _, picture, reading = self._drawn(*self._with(values))
         return picture, reading
 
     def _reveal(self) -> None:
@@ -129,8 +147,8 @@ class Panel(TakeHome):
         """Start, Stop and the like, for panels that train."""
         raise ValueError(f"this panel has no command {name!r}")
 
-    def _branch(self, step: int, values: dict[str, Any]) -> None:
-        """From this step on the settings are these, and may change; what was shown until now stays on the picture."""
+    def _branch(self, step: int, changes: dict[str, Any]) -> None:
+        """From this step on settings may change, as these do; what was shown until now stays on the picture."""
         raise ValueError("this panel's runs do not branch; change a setting and run it again")
 
     def _join(self) -> None:
@@ -147,15 +165,15 @@ class Panel(TakeHome):
         with self._lock:
             for name in values:
                 choose("setting", name, self._controls)
-            self._apply(self._checked({**self.values, **values}), None)
+            self._apply(*self._with(self._checked(values)), None)
             return self.record
 
     def predict(self, number: int, answer: float | str) -> None:
         """Answer question `number` (from 1) as the learner does on the panel."""
-        if not 1 <= number <= len(self._asked):
-            raise ValueError(f"question {number} does not exist: this panel asks {len(self._asked)}")
+        if not 1 <= number <= len(self._questions):
+            raise ValueError(f"question {number} does not exist: this panel asks {len(self._questions)}")
         with self._lock:
-            self._asked[number - 1].predict(answer)
+            self._questions[number - 1].predict(answer)
             self._measure_questions()
 
     def branch(self, step: int, **values: Any) -> Any:
@@ -166,7 +184,7 @@ class Panel(TakeHome):
         with self._lock:
             for name in values:
                 choose("setting", name, self._controls)
-            self._branch(step, self._checked({**self.values, **values}))
+            self._branch(step, self._checked(values))
             return self.record
 
     def join(self) -> None:
@@ -175,14 +193,20 @@ class Panel(TakeHome):
             self._join()
 
     @property
+    def _picture(self) -> Picture:
+        """What is shown."""
+        if self._shown is None:
+            raise RuntimeError("this panel is closed, and its picture gone; run its cell again")
+        return self._shown
+
+    @property
     def predictions(self) -> list[AskedQuestion]:
         """The questions with predictions and measurements so far."""
-        return list(self._asked)
+        return list(self._questions)
 
     def still(self) -> Still:
         """The present picture as a static figure with alt text."""
-        assert self._shown is not None
-        return still(self._shown, title=self.title)
+        return still(self._picture, title=self.title)
 
     def close(self) -> None:
         """End the worker and free the widget; what was measured stays readable in `record`."""
@@ -213,11 +237,11 @@ class Panel(TakeHome):
             seq = mail.get("seq")
             kind = mail["type"]
             if kind == "set":
-                self._apply(self._checked({**self.values, **mail["values"]}), seq)
+                self._apply(*self._with(self._checked(mail["values"])), seq)
             elif kind == "command":
                 self._command(mail["name"])
             elif kind == "branch":
-                self._branch(whole_number("step of a branch", mail["step"], -(10**9), 10**9), dict(self.values))
+                self._branch(whole_number("step of a branch", mail["step"], -(10**9), 10**9), {})
             elif kind == "join":
                 self._join()
             elif kind == "load":
@@ -262,7 +286,7 @@ class Panel(TakeHome):
         self.send({"type": "ack", "seq": mail.get("seq") if mail else None})
 
     def _predicted(self, number: int, answer: str) -> None:
-        asked = self._asked[number]
+        asked = self._questions[number]
         try:
             asked.predict(answer)
             asked.problem = ""
@@ -271,26 +295,46 @@ class Panel(TakeHome):
         self._measure_questions()
 
     def _measure_questions(self) -> None:
-        for asked in self._asked:
+        for asked in self._questions:
             waits = asked.prediction is not None and asked.measured is None
             if waits and self.record is not None and self._may_measure():
                 asked.measured = asked.question.measure(self)
-        self.questions = [asked.spec(i) for i, asked in enumerate(self._asked)]
+        self.questions = [asked.spec(i) for i, asked in enumerate(self._questions)]
 
     def _publish(
-        self, values: dict[str, Any], picture: Picture, reading: list[Row], seq: int | None, notice: Row | None = None
+        self,
+        asked: Any,
+        every: dict[str, Any],
+        picture: Picture,
+        reading: list[Row],
+        seq: int | None,
+        notice: Row | None = None,
     ) -> None:
         """Show a new picture, its values and its reading in one message."""
         with self.hold_sync():
-            self.values = values
-            self.unused = self._unused(values)
+            self._keep(asked, every, notice)
             self.reading = reading
-            self.notice = notice or {}
             self.show(picture, seq=seq)
             self._measure_questions()
 
-    def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {name: self._controls[name].checked(value) for name, value in values.items()}
+    def _keep(self, asked: Any, every: dict[str, Any], notice: Row | None = None) -> None:
+        """From now on this is asked for."""
+        self.asked, self._every = asked, every
+        self.values = {name: every[name] for name in self._controls}
+        self.unused = self._idle(asked)
+        self.notice = notice or {}
+
+    def _with(self, changes: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The experiment with these settings, and what all settings then say."""
+        known, every = self._every, {**self._every, **changes}
+        moved = {name: value for name, value in changes.items() if name not in known or value != known[name]}
+        asked = put_all(self.asked, self.lenses, moved, every)
+        return asked, said(asked, self.lenses, every)
+
+    def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What controls refuse by themselves; a setting without a control is the experiment's to check."""
+        controls = self._controls
+        return {name: controls[name].checked(value) if name in controls else value for name, value in values.items()}
 
     def _close_earlier(self) -> None:
         self._cell, self._execution = _cell_and_execution()

@@ -179,7 +179,7 @@ class SharpnessPanel(LivePanel):
     @property
     def reveals_theory(self) -> bool:
         """Whether all questions are answered, or the learner would rather see, so that the limit may be drawn."""
-        return self._wants_theory or all(asked.prediction is not None for asked in self._asked)
+        return self._wants_theory or all(asked.prediction is not None for asked in self._questions)
 
     def predict(self, number: int, answer: float | str) -> None:
         """As the learner does; the last answer brings the limit."""

@@ -1,48 +1,153 @@
-"""What of an experiment on a toy landscape the controls of a descent panel say, and what they cannot."""
+"""What can be set on a descent panel: each setting's control, its lens on the experiment, and where it begins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from weightlab.descent.experiment import DescentExperiment
-from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings
+from weightlab.descent.experiment import MAX_DESCENT_STEPS, DescentExperiment
+from weightlab.descent.landscapes import LANDSCAPES, landscape
+from weightlab.rules.update_rules import OptimizerSettings
+from weightlab.stage.controls import Choice, Slider, Toggle, linear, logarithmic
+from weightlab.stage.lenses import Lens, Setting, Values, field, view
+from weightlab.validate import whole_number
 
 START = ("start_x", "start_y")
+MOST_STEPS = 10_000  # some seconds with every view
+LEARNING_RATES = logarithmic(1e-4, 10.0, 101)
+MOMENTA = (*linear(0.0, 0.9, 46), *linear(0.905, 0.99, 18), 0.995, 0.999)
+_POSITIONS: Mapping[str, tuple[float, ...]] = {
+    "condition_number": logarithmic(1.0, 1000.0, 61),
+    "angle": linear(0.0, 90.0, 46),
+    "noise": linear(0.0, 5.0, 51),
+}
 
 
-def shares_momentum(rule: str) -> bool:
-    """Whether the momentum control is this rule's; RMSprop's own stays off, as in torch.optim."""
-    return "momentum" in UPDATE_RULES[rule].sliders
+def newest(experiment: DescentExperiment) -> tuple[OptimizerSettings, ...]:
+    """The settings that hold at the end, after all that changes midway: those that the controls show and set."""
+    return experiment.optimizers_at(MAX_DESCENT_STEPS)
 
 
-def rule_name(settings: OptimizerSettings) -> str:
-    """What a panel calls it: the rule's name, a class's own."""
-    return settings.rule if isinstance(settings.rule, str) else settings.label
+def _turned(experiment: DescentExperiment, optimizers: tuple[OptimizerSettings, ...]) -> DescentExperiment:
+    if not experiment.changes:
+        return experiment.replace(optimizers=optimizers)
+    *before, (since, _) = experiment.changes
+    return experiment.replace(changes=(*before, (since, optimizers)))
 
 
-def peculiar_rules(optimizers: Sequence[OptimizerSettings]) -> dict[str, OptimizerSettings]:
-    """By name those that say more than the controls of learning rate and momentum can."""
-    found = {}
-    for one in optimizers:
-        if not isinstance(one.rule, str):
-            found[one.label] = one  # of a class all settings but the learning rate
-            continue
-        free = {"learning_rate", "momentum"} if shares_momentum(one.rule) else {"learning_rate"}
-        usual = UPDATE_RULES[one.rule].defaults
-        if any(value != usual[name] for name, value in one.settings.items() if name not in free):
-            found[one.rule] = one
+def optimizer_lens(name: str, learners: Sequence[int]) -> Lens:
+    """A setting that some of the experiment's optimizers share."""
+
+    def put(experiment: DescentExperiment, value: Any, values: Values) -> DescentExperiment:
+        now = newest(experiment)
+        return _turned(
+            experiment, tuple(one.replace(**{name: value}) if i in learners else one for i, one in enumerate(now))
+        )
+
+    return Lens(lambda experiment: newest(experiment)[learners[-1]].settings.get(name), put)
+
+
+def _put_landscape(experiment: DescentExperiment, name: str, values: Values) -> DescentExperiment:
+    settings = {setting: values[setting] for setting in LANDSCAPES[name].settings if setting in values}
+    return experiment.replace(landscape=landscape(name, **settings), start=None)
+
+
+def _landscape_lens(setting: str) -> Lens:
+    def put(experiment: DescentExperiment, value: Any, values: Values) -> DescentExperiment:
+        land = experiment.landscape
+        if setting not in land.settings:
+            return experiment
+        return experiment.replace(landscape=landscape(land.name, **{**land.settings, setting: value}))
+
+    return Lens(lambda experiment: experiment.landscape.settings.get(setting), put)
+
+
+def _start_lens(axis: int) -> Lens:
+    def put(experiment: DescentExperiment, value: Any, values: Values) -> DescentExperiment:
+        start = list(experiment.start or experiment.landscape.start)
+        start[axis] = value
+        return experiment.replace(start=tuple(start))
+
+    return Lens(lambda experiment: experiment.start[axis], put)
+
+
+def _spread(default: float, low: float, high: float) -> tuple[float, ...]:
+    """Positions for a setting of a landscape: whole numbers where its default is one."""
+    if not isinstance(default, int):
+        return linear(low, high, 51)
+    return tuple(range(int(low), int(high) + 1, max(1, int(high - low) // 50)))
+
+
+def descent_settings(
+    beginning: DescentExperiment,
+    *,
+    choose_landscape: bool,
+    keeps_momentum: Sequence[bool],
+    own_rates: bool,
+    second: tuple[str, str] | None,
+    loss_scale: float | None,
+    arrows: bool | None,
+) -> list[Setting]:
+    """The settings in the order of the panel, see DescentPanel.
+
+    keeps_momentum: for each rule whether its momentum is as given, and no control's. second: the setting beside the
+    learning rate on the plane of the last rule, and its symbol.
+    """
+    land, rules = beginning.landscape, beginning.optimizers
+    shown = list(LANDSCAPES) if choose_landscape else [land.name] if land.source is None else []
+    found = []
+    if choose_landscape:
+        menu = Choice("landscape", "Landscape", tuple((name, LANDSCAPES[name].label) for name in shown))
+        found.append(Setting(menu, Lens(lambda experiment: experiment.landscape.name, _put_landscape), land.name))
+    found += _rates(rules, own_rates, [isinstance(one.rule, str) and not kept for one, kept in
+                                       zip(rules, keeps_momentum, strict=True)])  # fmt: skip
+    carriers = [
+        i for i, one in enumerate(rules)
+        if one.entry is not None and "momentum" in one.entry.sliders and not keeps_momentum[i]
+    ]  # fmt: skip
+    if carriers:
+        momentum = Slider("momentum", "Momentum μ", MOMENTA, "share of the last velocity that is kept")
+        found.append(Setting(momentum, optimizer_lens("momentum", carriers), 0.9))
+    if second is not None and not any(one.name == second[0] for one in found):
+        label = f"{rules[-1].label}'s {second[1]}"
+        slider = Slider(second[0], label, MOMENTA, "how much of the past an average keeps")
+        found.append(Setting(slider, optimizer_lens(second[0], [len(rules) - 1]), 0.9))
+    found += _of_landscapes([name for name in shown if name in LANDSCAPES], land.settings)
+    if loss_scale is not None:
+        scale = Slider("loss_scale", "Loss times", logarithmic(1e-3, 1e3, 25), "multiplies every gradient")
+        found.append(Setting(scale, field("loss_scale"), loss_scale))
+    steps = Slider("steps", "Steps", (*range(10, 100, 10), *range(100, 1001, 25)))
+    found.append(Setting(steps, field("steps", _checked_steps), 100))
+    for axis, (name, (low, high)) in enumerate(zip(START, land.bounds, strict=True)):
+        place = Slider(name, f"Start w{'₁₂'[axis]}", linear(low, high, 81), "or click on the landscape")
+        found.append(Setting(place, _start_lens(axis), land.start[axis]))
+    if arrows is not None:
+        toggle = Toggle("arrows", "Show arrows: gradient step, carried velocity, their sum")
+        found.append(Setting(toggle, view(), arrows))
     return found
 
 
-def control_values(
-    experiment: DescentExperiment, last: Sequence[OptimizerSettings], values: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the controls among `values` must show for this experiment, as far as they can."""
-    land, start = experiment.landscape, experiment.start or (0.0, 0.0)
-    found: dict[str, Any] = {"landscape": land.name, "steps": experiment.steps, "loss_scale": experiment.loss_scale}
-    found |= dict(land.settings) | dict(zip(START, start, strict=True))
-    for one in last:
-        found |= {f"learning_rate_{rule_name(one)}": one.settings.get("learning_rate")}
-        found |= dict(one.settings)
-    return {name: value for name, value in found.items() if name in values}
+def _rates(rules: Sequence[OptimizerSettings], own_rates: bool, usual: Sequence[bool]) -> Iterator[Setting]:
+    words = "size of each step"
+    if not own_rates:
+        every = range(len(rules))
+        one = Slider("learning_rate", "Learning rate η", LEARNING_RATES, words)
+        yield Setting(one, optimizer_lens("learning_rate", every), 0.02)
+        return
+    for i, rule in enumerate(rules):
+        label = f"η of {rule.label if usual[i] else rule.name}"
+        one = Slider(f"learning_rate_{rule.name}", label, LEARNING_RATES, words)
+        yield Setting(one, optimizer_lens("learning_rate", [i]), 0.02 if usual[i] else rule.learning_rate)
+
+
+def _of_landscapes(names: Sequence[str], given: Mapping[str, float]) -> Iterator[Setting]:
+    entries = {setting: LANDSCAPES[name] for name in reversed(names) for setting in LANDSCAPES[name].settings}
+    for setting in dict.fromkeys(setting for name in names for setting in LANDSCAPES[name].settings):
+        default, low, high = entries[setting].settings[setting]
+        positions = tuple(p for p in _POSITIONS.get(setting, _spread(default, low, high)) if low <= p <= high)
+        slider = Slider(setting, setting.replace("_", " ").capitalize(), positions)
+        yield Setting(slider, _landscape_lens(setting), given.get(setting, default))
+
+
+def _checked_steps(value: Any) -> int:
+    return whole_number("steps", value, 1, MOST_STEPS, why="longer runs are for weightlab.descent.run.descend")
