@@ -145,7 +145,8 @@ def initializations(draw: st.DrawFn) -> InitializationSettings:
     name = draw(st.sampled_from(sorted(INITIALIZERS)))
     entry = INITIALIZERS[name]
     options: dict[str, st.SearchStrategy[Any]] = {
-        key: st.sampled_from(one) if isinstance(one[0], str) else st.floats(*one[1:]) for key, one in entry.ranges.items()
+        key: st.sampled_from(one) if isinstance(one[0], str) else st.floats(*one[1:])
+        for key, one in entry.ranges.items()
     }
     gains = st.just("auto") if entry.gain_from == "none" else st.just("activation") | st.floats(0, 100)
     given = draw(some(options | {"gain": gains}))

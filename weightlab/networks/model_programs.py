@@ -19,8 +19,7 @@ LISTED = 3  # hidden layers that are written one by one; more are made in a loop
 class ModelCode:
     """definitions: classes; make: lines that leave the network in `model`, as PyTorch makes it, in float32.
 
-    layers:    its layers with weights, first to last, as an expression that gives a list
-    kinds:     what isinstance tells them by, "" where it is not that simple
+    kinds:     what isinstance tells its layers with weights by, "" where it is not that simple
     depth:     how many of them are hidden
     recurrent: the name of its recurrent module, which comes before `model.output`; "" for none
     gates:     matrices that lie in one parameter of the recurrent module
@@ -32,7 +31,6 @@ class ModelCode:
 
     definitions: tuple[str, ...]
     make: str
-    layers: str = ""
     kinds: str = ""
     depth: int = 1
     recurrent: str = ""
@@ -42,6 +40,13 @@ class ModelCode:
     own: tuple[tuple[str, nn.Module], ...] = ()
     draws: bool = False
     idle: bool = False
+
+    @property
+    def layers(self) -> str:
+        """Its layers with weights, first to last, as an expression that gives a list."""
+        if self.own:
+            return f"[{', '.join(text for text, _ in self.own)}]"
+        return f"[layer for layer in model.modules() if isinstance(layer, {self.kinds})]"
 
 
 def _hidden(linear: str, norm: str, activation: str, *behind: str) -> list[str]:
@@ -74,16 +79,11 @@ def mlp_code(shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) 
             INDENT + _added(later),
             f"model = nn.Sequential(*layers, {last})",
         )
-    return ModelCode(definitions, make, listing("nn.Linear"), "nn.Linear", depth, modes=bool(norm) and depth > 0)
+    return ModelCode(definitions, make, "nn.Linear", depth, modes=bool(norm) and depth > 0)
 
 
 def _added(parts: list[str]) -> str:
     return f"layers += [{', '.join(parts)}]" if len(parts) > 1 else f"layers.append({parts[0]})"
-
-
-def listing(kinds: str) -> str:
-    """The layers of these kinds in `model`, as an expression."""
-    return f"[layer for layer in model.modules() if isinstance(layer, {kinds})]"
 
 
 def _residual(norm: str, activation: str, width: int) -> str:
@@ -112,8 +112,7 @@ def cnn_code(shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) 
         parts += _hidden(convolution, norm, activation, "nn.MaxPool2d(2)" if pool else "")
         channels, sides = width, [side // 2 for side in sides] if pool else sides
     parts += ["nn.Flatten()", f"nn.Linear({channels * math.prod(sides)}, {outputs})"]
-    kinds = "nn.Conv2d | nn.Linear"
-    return ModelCode((), _folded(parts), listing(kinds), kinds, settings["depth"], modes=bool(norm))
+    return ModelCode((), _folded(parts), "nn.Conv2d | nn.Linear", settings["depth"], modes=bool(norm))
 
 
 def _folded(parts: list[str]) -> str:

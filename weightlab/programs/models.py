@@ -34,10 +34,8 @@ def _own_model_code(model: OwnModel, shape: tuple[int, ...], outputs: int) -> Mo
     assert isinstance(network, OwnNetwork)
     names = {part: name for name, part in network.module.named_modules()}
     layers = tuple((_expression(names[part]), part) for _, part in network.layers)
-    known: dict[str, Any] = {
-        "layers": f"[{', '.join(text for text, _ in layers)}]", "depth": len(layers) - 1, "modes": True, "own": layers,
-        "draws": network.stream is not None, "idle": _is_idle(network, shape),
-    }  # fmt: skip
+    draws, idle = network.stream is not None, _is_idle(network, shape)
+    known: dict[str, Any] = {"depth": len(layers) - 1, "modes": True, "own": layers, "draws": draws, "idle": idle}
     given = getattr(model.make, "module", None)  # a module, not what makes one
     if given is not None:
         text = _constructor(given)
