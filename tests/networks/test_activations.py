@@ -15,7 +15,7 @@ every_activation = pytest.mark.parametrize("f", ACTIVATIONS.values(), ids=ACTIVA
 
 
 def test_all_activations_of_the_labs_are_there() -> None:
-    assert tuple(ACTIVATIONS) == NAMES
+    assert set(NAMES) <= set(ACTIVATIONS)
     assert all(activation(name) is ACTIVATIONS[name] and ACTIVATIONS[name].name == name for name in NAMES)
 
 

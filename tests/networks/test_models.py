@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from weightlab.networks.activations import ACTIVATIONS
+from weightlab.networks.architectures import MLP, Network, RecurrentNetwork
 from weightlab.networks.initializers import initialization
-from weightlab.networks.models import MLP, MODELS, ModelSettings, Network, RecurrentNetwork, initialize, model
+from weightlab.networks.models import MODELS, ModelSettings, initialize, model
 
 IMAGE = (1, 8, 8)
 

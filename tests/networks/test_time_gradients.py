@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from weightlab.networks.architectures import RecurrentNetwork
 from weightlab.networks.datasets import Dataset, dataset
 from weightlab.networks.initializers import initialization
-from weightlab.networks.models import RecurrentNetwork, model
+from weightlab.networks.models import model
 from weightlab.networks.time_gradients import (
     CELLS,
     explain_in_time,

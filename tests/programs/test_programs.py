@@ -16,6 +16,7 @@ from reliability import Record
 
 from weightlab.networks.activations import ACTIVATIONS
 from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
+from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import MODELS, ModelSettings, model
 from weightlab.rules.update_rules import OptimizerSettings, optimizer
 from weightlab.training.experiment import TrainingExperiment
@@ -64,7 +65,7 @@ FACTORS: dict[str, list[str]] = {
     "clipping": ["none", "norm", "value"],
     "penalty": ["none", "l1", "l2", "both"],
     "changed": ["nothing", "rate", "rule", "run"],
-    "loss": ["cross_entropy", "mse", "bce_with_logits"],
+    "loss": list(LOSSES),
     "batch": ["part", "all"],
 }
 
@@ -82,7 +83,7 @@ def is_possible(chosen: Mapping[str, str]) -> bool:
         known = MODELS[settings.name].activations if "activation" in dict(settings.settings) else ("tanh",)
         if chosen["activation"] not in known:
             return False
-    return not (chosen.get("loss") == "bce_with_logits" and data == "digits")
+    return "loss" not in chosen or data_of(data).classes == 2 or not LOSSES[chosen["loss"]].two_classes
 
 
 def is_decided_by_rounding(chosen: Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from weightlab.descent.run import descend
 from weightlab.devices import settle_threads
-from weightlab.networks.datasets import Dataset, dataset
+from weightlab.networks.datasets import DATASETS, Dataset, dataset
 from weightlab.programs.experiments import program_of
 from weightlab.rules.schedules import ScheduleSettings, schedule
 from weightlab.training.experiment import TrainingExperiment
@@ -123,6 +123,6 @@ def differences(experiments: Mapping[str, Any], folder: Path) -> dict[str, float
 @cache
 def data_of(name: str) -> Dataset:
     settle_threads()  # before data is standardized: a sum over several threads is rounded differently
-    if name in ("digits", "breast_cancer"):
+    if DATASETS[name].real:
         return dataset(name, seed=3, label_noise=0.1, validation_fraction=0.9)
     return dataset(name, seed=3, label_noise=0.1, samples=90)

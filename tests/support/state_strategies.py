@@ -12,7 +12,7 @@ from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import LANDSCAPES, Landscape, landscape
 from weightlab.networks.activations import ACTIVATIONS
 from weightlab.networks.datasets import DATASETS, Dataset, dataset
-from weightlab.networks.initializers import FAN_MODES, INITIALIZERS, LIMITS, InitializationSettings, initialization
+from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
 from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import MODELS, READINGS, ModelSettings, model
 from weightlab.rules.schedules import SCHEDULES, ScheduleSettings, schedule
@@ -119,10 +119,13 @@ def descents(draw: st.DrawFn) -> DescentExperiment:
     )  # fmt: skip
 
 
+def _reads_pixels(name: str) -> ModelSettings:
+    return model(name, **({"reading": "pixels"} if "reading" in MODELS[name].settings else {}))
+
+
 @st.composite
 def models(draw: st.DrawFn, shape: tuple[int, ...]) -> ModelSettings:
-    fitting = [name for name in MODELS if name != "cnn" or len(shape) == 3]
-    name = draw(st.sampled_from(fitting))
+    name = draw(st.sampled_from([name for name in MODELS if not _reads_pixels(name).misfit(shape)]))
     entry = MODELS[name]
     options: dict[str, st.SearchStrategy[Any]] = {
         "depth": st.integers(entry.shallowest, 100),
@@ -141,10 +144,12 @@ def models(draw: st.DrawFn, shape: tuple[int, ...]) -> ModelSettings:
 def initializations(draw: st.DrawFn) -> InitializationSettings:
     name = draw(st.sampled_from(sorted(INITIALIZERS)))
     entry = INITIALIZERS[name]
-    options: dict[str, st.SearchStrategy[Any]] = {key: st.floats(*LIMITS[key]) for key in LIMITS}
-    options |= {"mode": st.sampled_from(FAN_MODES)}
+    options: dict[str, st.SearchStrategy[Any]] = {
+        key: st.sampled_from(one) if isinstance(one[0], str) else st.floats(*one[1:])
+        for key, one in entry.ranges.items()
+    }
     gains = st.just("auto") if entry.gain_from == "none" else st.just("activation") | st.floats(0, 100)
-    given = draw(some({key: options[key] for key in entry.settings} | {"gain": gains}))
+    given = draw(some(options | {"gain": gains}))
     return initialization(name, **given)
 
 
@@ -155,7 +160,7 @@ def _made(name: str, **settings: Any) -> Dataset:
 
 @st.composite
 def datasets(draw: st.DrawFn) -> Dataset:
-    name = draw(st.sampled_from([*DATASETS, "moons", "circles", "spirals"]))
+    name = draw(st.sampled_from([*DATASETS, *(name for name, entry in DATASETS.items() if not entry.real)]))
     options = {
         key: st.integers(30, 80) if key == "samples" else within(*limits)
         for key, limits in DATASETS[name].settings.items()

@@ -6,9 +6,10 @@ import pytest
 import torch
 from training_support import small_and_exact as small
 
+from weightlab.networks.architectures import Network
 from weightlab.networks.datasets import dataset
 from weightlab.networks.losses import LOSSES
-from weightlab.networks.models import Network, model
+from weightlab.networks.models import model
 from weightlab.surfaces.planes import (
     filter_normalized,
     flat_weights,

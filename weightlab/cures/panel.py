@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from weightlab.cures.program import time_gradients_program
+from weightlab.networks.activations import ACTIVATIONS
 from weightlab.networks.datasets import Dataset, dataset
 from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
 from weightlab.networks.models import MODELS
@@ -27,7 +28,7 @@ from weightlab.stage.panel import Panel, Row, row, spoken, verdict
 from weightlab.validate import choose, whole_number
 
 BATCH = 32  # digits on which each change is measured
-STARTS = tuple(name for name in INITIALIZERS if name not in {"zeros", "constant", "normal"})
+STARTS = tuple(name for name, entry in INITIALIZERS.items() if entry.follows_size)
 TAKES_GAIN = tuple(name for name in STARTS if INITIALIZERS[name].gain_from != "none")
 DEFAULTS: dict[str, Any] = {
     "cell": "rnn",
@@ -42,15 +43,21 @@ DEFAULTS: dict[str, Any] = {
 
 def time_gradients_controls() -> list[Control]:
     """The panel's controls."""
+    activations = tuple((name, ACTIVATIONS[name].label) for cell in CELLS for name in MODELS[cell].activations)
     return [
         Choice("cell", "Cell", tuple((name, MODELS[name].label) for name in CELLS)),
         Choice("initializer", "Initialization", tuple((name, INITIALIZERS[name].label) for name in STARTS)),
         Slider("gain", "Gain", linear(0.2, 3.0, 57), "factor on the weights"),
-        Choice("activation", "Activation", (("tanh", "tanh"), ("relu", "ReLU")), "of the plain cell"),
+        Choice("activation", "Activation", activations, "of the plain cell"),
         Slider("keep_bias", "Keep gate's bias", linear(-2.0, 8.0, 41), "LSTM's forget gate, GRU's update gate"),
         Slider("width", "Units", (4, 8, 16, 32, 48, 64, 96, 128), "wider follows theory closer"),
         Slider("seed", "Seed", tuple(range(21)), "other random weights"),
     ]
+
+
+def _is_plain(cell: str) -> bool:
+    """Whether it has an activation to choose, and no gate."""
+    return "activation" in MODELS[cell].settings
 
 
 class TimeGradientsPanel(Panel):
@@ -100,7 +107,7 @@ class TimeGradientsPanel(Panel):
             self._digits,
             activation_name=values["activation"],
             width=whole_number("width", values["width"], 1, 512, why="wider ones are for measure_time_gradients"),
-            keep_bias=values["keep_bias"] if values["cell"] != "rnn" else 0.0,
+            keep_bias=0.0 if _is_plain(values["cell"]) else values["keep_bias"],
             seeds=seeds,
             first_seed=first_seed,
             batch=BATCH,
@@ -108,7 +115,7 @@ class TimeGradientsPanel(Panel):
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
         unused = [] if values["initializer"] in TAKES_GAIN else ["gain"]
-        return [*unused, "keep_bias" if values["cell"] == "rnn" else "activation"]
+        return [*unused, "keep_bias" if _is_plain(values["cell"]) else "activation"]
 
     def _apply(self, values: dict[str, Any], seq: int | None) -> None:
         record = self._measure(values, 1, values["seed"])
@@ -119,7 +126,7 @@ class TimeGradientsPanel(Panel):
 
     def _theory(self, values: dict[str, Any], steps: int) -> Tensor | None:
         """Gradient over that at the last step: mean field for the plain cell, the gate by itself for the others."""
-        if values["cell"] != "rnn":
+        if not _is_plain(values["cell"]):
             return gate_alone(values["keep_bias"], steps)
         return predict_time_gradients(
             self.initialization(values),
@@ -132,7 +139,7 @@ class TimeGradientsPanel(Panel):
         ratio, whole = record.ratios[0], record.first_to_last[0]
         expected = "–" if theory is None else spoken(float(theory[0]) ** (1 / (len(theory) - 1)), ".3f")
         rows = [row("gradient × per time step, backwards", expected, spoken(float(ratio), ".3f"))]
-        if values["cell"] == "rnn":
+        if _is_plain(values["cell"]):
             radius = predicted_radius(self.initialization(values), int(values["width"]), values["activation"])
             found = float(record.radii[0])
             rows.append(row("spectral radius of the recurrent matrix", f"{radius:.2f}", f"{found:.2f}"))
@@ -163,7 +170,7 @@ def time_gradients_picture(record: TimeGradientRecord, theory: Tensor | None, ce
     table.add("state", "bars", "hidden state (measured)", states.numpy()[None])
     line = None if theory is None else theory * gradients[-1]
     if line is not None:
-        name = "theory: wide network" if cell == "rnn" else "theory: the keep gate alone"
+        name = "theory: wide network" if _is_plain(cell) else "theory: the keep gate alone"
         points = torch.stack([torch.arange(steps, dtype=torch.float64), line], dim=1).numpy()
         references.append(Reference("gradient", "marks", name, points))
     names = tuple(str(step + 1) for step in range(steps))

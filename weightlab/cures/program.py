@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from weightlab.networks.architectures import Cell
 from weightlab.networks.datasets import Dataset
 from weightlab.networks.initializers import InitializationSettings
-from weightlab.networks.models import MODELS, model
-from weightlab.networks.time_gradients import GATES
+from weightlab.networks.model_programs import ModelCode
+from weightlab.networks.models import MODELS, ModelEntry, model
 from weightlab.program_text import comment, indented, lines, literal, program
 from weightlab.programs.data import data_code
 from weightlab.programs.initializers import initialization_lines
-from weightlab.programs.models import ModelCode
-
-_CELLS = {"rnn": "RNNCell", "lstm": "LSTMCell", "gru": "GRUCell"}
 
 
 def time_gradients_program(
@@ -29,49 +27,48 @@ def time_gradients_program(
 
     It leaves `gradients` and `sizes`, step by step, and for a plain cell the spectral `radius`.
     """
-    settings = {"activation": activation} if cell == "rnn" else {}
+    entry = MODELS[cell]
+    kind = entry.cell
+    assert kind is not None, f"{cell!r} must be a recurrent network"
+    settings = {"activation": activation} if "activation" in entry.settings else {}
     chosen = model(cell, depth=1, width=width, reading="pixels", **settings)
-    examples, layers = data_code(data), ModelCode((), "", recurrent="cell", gates=_gates(cell))
+    examples, layers = data_code(data), ModelCode((), "", recurrent="cell", gates=kind.gates)
     blocks = [
         *examples.definitions,
-        _reader(cell, activation, width, data.classes),
+        _reader(entry, kind, activation, width, data.classes),
         "torch.set_num_threads(1)  # sums over several threads round differently",
         lines("x, y, *_ = load_data()", f"x, y = x[:{batch}], y[:{batch}]"),
         lines(
             f"weights_stream = torch.Generator().manual_seed({seed})",
             "model = Reader().double()",
             initialization_lines(start, chosen.hidden_activation, layers),
-            _opened(cell, keep_bias),
+            _opened(kind, keep_bias),
         ),
-        _measurement(cell),
-        _ending(cell),
+        _measurement(kind),
+        _ending(kind),
     ]
     imports = ["import torch", "from torch import nn", *examples.imports]
-    summary = f"Gradients through time: {MODELS[cell].label}, {start.label}."
+    summary = f"Gradients through time: {entry.label}, {start.label}."
     return program(summary, imports, blocks)
 
 
-def _gates(cell: str) -> int:
-    return GATES[cell.upper()][0] if cell.upper() in GATES else 1
-
-
-def _reader(cell: str, activation: str, width: int, classes: int) -> str:
+def _reader(entry: ModelEntry, cell: Cell, activation: str, width: int, classes: int) -> str:
     options = ["1", str(width)]
-    if cell == "rnn" and activation != "tanh":
+    if "activation" in entry.settings and activation != entry.settings["activation"]:
         options.append(f'nonlinearity="{activation}"')
     kept, last = "state = self.cell(numbers.unsqueeze(1), state)", "state"
-    if cell == "lstm":
+    if cell.memory:
         # without copies the memory's gradient would count its way through h of the same step too
         kept, last = (
             "h, c = self.cell(numbers.unsqueeze(1), state)\n"
             "            state = h.clone(), c.clone()  # both as they are handed on, each by itself"
         ), "state[0]"
     return f'''class Reader(nn.Module):
-    """Reads an example number by number and keeps {"all it hands on" if cell == "lstm" else "every hidden state"}."""
+    """Reads an example number by number and keeps {"all it hands on" if cell.memory else "every hidden state"}."""
 
     def __init__(self):
         super().__init__()
-        self.cell = nn.{_CELLS[cell]}({", ".join(options)})
+        self.cell = nn.{cell.module.__name__}Cell({", ".join(options)})
         self.output = nn.Linear({width}, {classes})
 
     def forward(self, x):
@@ -82,17 +79,16 @@ def _reader(cell: str, activation: str, width: int, classes: int) -> str:
         return self.output({last}), states'''
 
 
-def _opened(cell: str, keep_bias: float) -> str:
-    if cell.upper() not in GATES or not keep_bias:
+def _opened(cell: Cell, keep_bias: float) -> str:
+    if cell.keep_gate is None or not keep_bias:
         return ""
-    blocks, which = GATES[cell.upper()]
-    gate = "forget gate" if cell == "lstm" else "update gate"
-    return f"model.cell.bias_ih.data.chunk({blocks})[{which}].add_({literal(keep_bias)})  # the {gate}: keeps the state"
+    added = f"chunk({cell.gates})[{cell.keep_gate}].add_({literal(keep_bias)})"
+    return f"model.cell.bias_ih.data.{added}  # the {cell.gate_label}: keeps the state"
 
 
-def _measurement(cell: str) -> str:
+def _measurement(cell: Cell) -> str:
     kept = "for h in states:\n    h.retain_grad()"
-    if cell == "lstm":
+    if cell.memory:
         kept = "for h, c in states:\n    h.retain_grad()\n    c.retain_grad()"
     return lines(
         "logits, states = model(x)",
@@ -101,8 +97,8 @@ def _measurement(cell: str) -> str:
     )
 
 
-def _ending(cell: str) -> str:
-    if cell == "lstm":
+def _ending(cell: Cell) -> str:
+    if cell.memory:
         found = lines(
             "gradients = [torch.stack([h.grad, c.grad]).norm().item() for h, c in states[:-1]]",
             "gradients.append(states[-1][0].grad.norm().item())  # the last memory leads nowhere",
@@ -123,5 +119,5 @@ def _ending(cell: str) -> str:
         "for step, (gradient, size) in enumerate(zip(gradients, sizes), start=1):",
         indented('print(f"time step {step}: gradient {gradient:.3g}, hidden state {size:.3g}")'),
         'print(f"gradient × per time step, backwards: {(gradients[0] / gradients[-1]) ** (1 / 63):.3f}")',
-        radius if cell == "rnn" else "",
+        radius if cell.gates == 1 else "",
     )

@@ -9,9 +9,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from weightlab.networks.architectures import RecurrentNetwork
 from weightlab.networks.datasets import Dataset
 from weightlab.networks.initializers import InitializationSettings, initialization
-from weightlab.networks.models import MODELS, RecurrentNetwork, model
+from weightlab.networks.models import MODELS, model
 from weightlab.networks.time_gradients import open_keep_gates, time_gradients
 from weightlab.rules.update_rules import optimizer
 from weightlab.training.experiment import TrainingExperiment
@@ -39,7 +40,7 @@ class Disease:
 
     @property
     def recurrent(self) -> bool:
-        return self.network["name"] == "rnn"
+        return MODELS[str(self.network["name"])].cell is not None
 
     def experiment(self, data: Dataset, seed: int = 0) -> TrainingExperiment:
         """The untreated run: plain gradient descent at η = 0.1."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from weightlab.ensembles.run import EnsembleRecord, variations
 from weightlab.networks.activations import ACTIVATIONS
-from weightlab.networks.initializers import fans, initialization
+from weightlab.networks.initializers import INITIALIZERS, fans, initialization
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.theory.signals import weight_gradient_sizes
 from weightlab.training.experiment import TrainingExperiment
@@ -23,8 +23,7 @@ from weightlab.training.experiment import TrainingExperiment
 RATES = tuple(float(f"{10 ** (-3 + third / 3):.2g}") for third in range(13))  # 0.001 to 10
 SCALED_RATES = tuple(float(f"{10 ** (-4 + third / 3):.2g}") for third in range(13))  # 0.0001 to 1
 ACTIVATIONS_COMPARED = ("sigmoid", "tanh", "relu")
-INITIALIZERS_COMPARED = {"xavier_normal": "Xavier", "he_normal": "He", "pytorch_default": "nn.Linear default"}
-_LETTERS = {"xavier_normal": "X", "he_normal": "H", "pytorch_default": "D"}
+INITIALIZERS_COMPARED = ("xavier_normal", "he_normal", "pytorch_default")
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,8 @@ def start_choices(experiment: TrainingExperiment, seeds: Sequence[int]) -> Choic
     theory = {pair: first_gradient(networks[0]) for pair, networks in found.items()}
     pairs.sort(key=lambda pair: theory[pair])
     return Choices(
-        tuple(f"{ACTIVATIONS[f].label} + {INITIALIZERS_COMPARED[start]}" for f, start in pairs),
-        tuple(f"{ACTIVATIONS[f].label[:4]} {_LETTERS[start]}" for f, start in pairs),
+        tuple(f"{ACTIVATIONS[f].label} + {INITIALIZERS[start].short}" for f, start in pairs),
+        tuple(f"{ACTIVATIONS[f].label[:4]} {INITIALIZERS[start].letter}" for f, start in pairs),
         "activation, and Xavier, He or nn.Linear's Default",
         tuple(one for pair in pairs for one in found[pair]),
         len(seeds),

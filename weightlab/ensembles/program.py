@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from weightlab.ensembles.choices import ACTIVATIONS_COMPARED, INITIALIZERS_COMPARED, Choices
+from weightlab.networks.activations import ACTIVATIONS
+from weightlab.networks.initializers import INITIALIZERS
 from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
-from weightlab.programs.models import MODULES
 from weightlab.programs.training import RunCode, run_code
 from weightlab.programs.updates import update_lines
 from weightlab.training.experiment import TrainingExperiment
@@ -84,7 +85,7 @@ def _network(first: TrainingExperiment, model: str) -> str:
     make, rest = model.split("model.double()\n")
     last = [line for line in rest.splitlines() if line.startswith(("model.float()", "model.to("))]
     return lines(
-        make.replace(MODULES[name], "ACTIVATIONS[activation]()").rstrip("\n"),
+        make.replace(ACTIVATIONS[name].module_text, "ACTIVATIONS[activation]()").rstrip("\n"),
         "model.double()",
         "*hidden, output = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]",
         "for layer in hidden:",
@@ -96,8 +97,8 @@ def _network(first: TrainingExperiment, model: str) -> str:
 
 def _loop(choices: Choices, starts: bool) -> str:
     if starts:
-        kinds = ", ".join(f'"{f}": {MODULES[f].removesuffix("()")}' for f in ACTIVATIONS_COMPARED)
-        names = ", ".join(f'"{name}"' for name in INITIALIZERS_COMPARED.values())
+        kinds = ", ".join(f'"{f}": {ACTIVATIONS[f].module_text.removesuffix("()")}' for f in ACTIVATIONS_COMPARED)
+        names = ", ".join(f'"{INITIALIZERS[name].short}"' for name in INITIALIZERS_COMPARED)
         head = [f"ACTIVATIONS = {{{kinds}}}", f"STARTS = [{names}]", "results = {}"]
         over, key = "for activation, start in itertools.product(ACTIVATIONS, STARTS):", "activation, start"
         label, more, shown = "{activation} + {start}", ", ratios", ", first gradient {ratio:.2g}"

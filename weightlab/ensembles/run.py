@@ -22,13 +22,14 @@ from torch import Tensor
 
 from weightlab.devices import find_device, settle_threads
 from weightlab.ensembles.stacked import BatchNumbers, StackedNetworks
-from weightlab.networks.models import Network
+from weightlab.networks.architectures import Network
+from weightlab.networks.models import MODELS
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.recorder import LIMIT, LOSS_LIMIT
 from weightlab.validate import choose
 
-MODELS_TOGETHER = ("mlp", "cnn")  # torch.func has no batched recurrent modules
+MODELS_TOGETHER = tuple(name for name, entry in MODELS.items() if entry.together)
 MAX_LEARNERS = 10_000
 MAX_BYTES = 2 * 2**30
 SHARED = ("dataset", "loss", "batch_size", "steps", "device", "dtype")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from weightlab.networks.architectures import MLP, HiddenLayer, Network
 from weightlab.networks.losses import LOSSES
-from weightlab.networks.models import MLP, HiddenLayer, Network, initialize
+from weightlab.networks.models import initialize
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.run import streams

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import torch
 
+from weightlab.loop.problems import PROBLEMS
 from weightlab.pictures.style import Still, lines_figure, to_still
 from weightlab.theory.loop import logit_gradient
 
-LINES = {"cross-entropy: p − y": "bce_with_logits", "squared error: 2(p − y)·p(1 − p)": "mse"}
+# Words of a gradient -> the loss whose it is.
+LINES = {one.slope: name for name, one in PROBLEMS["confident_mistake"].losses.items() if one.slope}
 
 
 def mistake_still(measure: Callable[[str, float], float], alt: str) -> Still:

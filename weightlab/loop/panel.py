@@ -35,7 +35,6 @@ ORDERS = {  # by the switches: step() first, zero_grad() forgotten
     (True, False): STEP_FIRST,
     (True, True): STEP_FIRST_NO_ZERO_GRAD,
 }
-LEARNING_RATE = {"constant_slope": 0.1, "line": 0.1, "confident_mistake": 1.0, "digits": 0.1}
 
 
 def stepper_controls(problem: str) -> list[Control]:
@@ -84,7 +83,7 @@ class StepperPanel(LivePanel):
         controls = stepper_controls(problem)
         defaults: dict[str, Any] = {control.name: False for control in controls if isinstance(control, Toggle)}
         pace = 2.0 if PROBLEMS[problem].one_weight else 30.0
-        defaults |= {"learning_rate": LEARNING_RATE[problem], "momentum": 0.0, "pace": pace}
+        defaults |= {"learning_rate": PROBLEMS[problem].learning_rate, "momentum": 0.0, "pace": pace}
         if len(PROBLEMS[problem].losses) > 1:
             defaults["loss"] = next(iter(PROBLEMS[problem].losses))
         for name in values:

@@ -52,11 +52,18 @@ class Workbench:
 
 @dataclass(frozen=True)
 class LoopLoss:
-    """A loss of a problem. gradient: dL/dw of a batch in closed form, (w, x, y) -> float; None where there is none."""
+    """A loss of a problem.
+
+    program:  a function of PyTorch's, or the text that defines `loss_fn(prediction, y)`
+    gradient: dL/dw of a batch in closed form, (w, x, y) -> float; None where there is none
+    slope:    dL/dz in words, where a figure draws it
+    """
 
     label: str
     value: LossFunction
+    program: str
     gradient: Callable[[float, tuple[float, ...], tuple[float, ...]], float] | None = None
+    slope: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class LoopProblem:
     """A problem that the loop can be stepped through.
 
     losses: by name, the first is the default. start, span: first weight, and the range to draw (one weight only).
-    points: the batches of a pass as (x, y) tuples (one weight only).
+    points: the batches of a pass as (x, y) tuples (one weight only). learning_rate: where a panel begins.
     """
 
     name: str
@@ -74,6 +81,7 @@ class LoopProblem:
     start: float = 0.0
     span: tuple[float, float] = (-1.0, 1.0)
     points: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = field(default=())
+    learning_rate: float = 0.1
 
     @property
     def one_weight(self) -> bool:
@@ -174,12 +182,21 @@ def _two_logits(prediction: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(torch.stack([torch.zeros_like(prediction), prediction], dim=-1), y.long())
 
 
+_SQUARED_ERROR = "def loss_fn(prediction, y):\n    return nn.functional.mse_loss(prediction.sigmoid(), y)"
+_TWO_LOGITS = '''def loss_fn(prediction, y):
+    """Cross-entropy over two classes, of which the first has the logit 0."""
+    logits = torch.stack([torch.zeros_like(prediction), prediction], dim=-1)
+    return nn.functional.cross_entropy(logits, y.long())'''
+
+
 def _on_logit(name: str) -> Callable[[float, tuple[float, ...], tuple[float, ...]], float]:
     return lambda w, x, y: x[0] * logit_gradient(name, w * x[0], y[0])
 
 
-def _on_classes(name: str) -> LossFunction:
-    return lambda prediction, y: LOSSES[name].value(prediction, y, 10)
+def _on_classes(name: str) -> LoopLoss:
+    entry = LOSSES[name]
+    program = entry.definition(10).replace("def loss_of", "def loss_fn") or entry.called
+    return LoopLoss(entry.label, lambda prediction, y: entry.value(prediction, y, 10), program)
 
 
 PROBLEMS: Mapping[str, LoopProblem] = MappingProxyType(
@@ -189,7 +206,11 @@ PROBLEMS: Mapping[str, LoopProblem] = MappingProxyType(
             LoopProblem(
                 "line",
                 "one weight, four points",
-                MappingProxyType({"mse": LoopLoss("mean squared error", functional.mse_loss, line_gradient)}),
+                {
+                    "mse": LoopLoss(
+                        "mean squared error", functional.mse_loss, "nn.functional.mse_loss", line_gradient
+                    )
+                },
                 batches=2,
                 span=(-0.5, 4.2),
                 points=(((1.0, 2.0), (2.0, 3.5)), ((0.5, 1.5), (1.5, 3.5))),
@@ -197,9 +218,14 @@ PROBLEMS: Mapping[str, LoopProblem] = MappingProxyType(
             LoopProblem(
                 "constant_slope",
                 "one weight, constant slope",
-                MappingProxyType(
-                    {"slope": LoopLoss("the prediction itself", _mean_of_prediction, lambda w, x, y: sum(x) / len(x))}
-                ),
+                {
+                    "slope": LoopLoss(
+                        "the prediction itself",
+                        _mean_of_prediction,
+                        "def loss_fn(prediction, y):\n    return prediction.mean()",
+                        lambda w, x, y: sum(x) / len(x),
+                    )
+                },
                 batches=1,
                 span=(-2.0, 0.2),
                 points=(((1.0,), (0.0,)),),
@@ -207,30 +233,35 @@ PROBLEMS: Mapping[str, LoopProblem] = MappingProxyType(
             LoopProblem(
                 "confident_mistake",
                 "one weight, one example of class 1",
-                MappingProxyType(
-                    {
-                        "bce_with_logits": LoopLoss(
-                            "binary cross-entropy with logits",
-                            functional.binary_cross_entropy_with_logits,
-                            _on_logit("bce_with_logits"),
-                        ),
-                        "cross_entropy": LoopLoss(
-                            "cross-entropy over two classes", _two_logits, _on_logit("cross_entropy")
-                        ),
-                        "mse": LoopLoss("squared error of the sigmoid", _squared_error_of_sigmoid, _on_logit("mse")),
-                    }
-                ),
+                {
+                    "bce_with_logits": LoopLoss(
+                        "binary cross-entropy with logits",
+                        functional.binary_cross_entropy_with_logits,
+                        "nn.functional.binary_cross_entropy_with_logits",
+                        _on_logit("bce_with_logits"),
+                        "cross-entropy: p − y",
+                    ),
+                    "cross_entropy": LoopLoss(
+                        "cross-entropy over two classes", _two_logits, _TWO_LOGITS, _on_logit("cross_entropy")
+                    ),
+                    "mse": LoopLoss(
+                        "squared error of the sigmoid",
+                        _squared_error_of_sigmoid,
+                        _SQUARED_ERROR,
+                        _on_logit("mse"),
+                        "squared error: 2(p − y)·p(1 − p)",
+                    ),
+                },
                 batches=1,
                 start=-6.0,
                 span=(-7.0, 3.0),
                 points=(((1.0,), (1.0,)),),
+                learning_rate=1.0,
             ),
             LoopProblem(
                 "digits",
                 "8×8 digits (real)",
-                MappingProxyType(
-                    {name: LoopLoss(LOSSES[name].label, _on_classes(name)) for name in ("cross_entropy", "mse")}
-                ),
+                {name: _on_classes(name) for name in ("cross_entropy", "mse")},
                 batches=1347 // BATCH_SIZE,
             ),
         )

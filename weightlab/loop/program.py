@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from weightlab.loop.experiment import BACKWARD, PREDICT, UPDATE, ZERO_GRAD, LoopExperiment
 from weightlab.loop.problems import BATCH_SIZE, WIDTH, digits_data
 from weightlab.networks.initializers import initialization
@@ -13,28 +10,9 @@ from weightlab.program_text import call, comment, indented, lines, literal, prog
 from weightlab.programs.data import data_code
 from weightlab.programs.initializers import initialization_lines
 from weightlab.programs.models import model_code
-from weightlab.programs.updates import loss_definition
 
 SHORTEST = 10  # passes
 TOGETHER = 50  # validation examples at once, as share_right has them
-_LOSSES: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({
-    # (problem, loss) -> (definition, how the program calls it)
-    ("line", "mse"): ("", "nn.functional.mse_loss"),
-    ("constant_slope", "slope"): ("def loss_fn(prediction, y):\n    return prediction.mean()", ""),
-    ("confident_mistake", "bce_with_logits"): ("", "nn.functional.binary_cross_entropy_with_logits"),
-    ("confident_mistake", "cross_entropy"): (
-        "def loss_fn(prediction, y):\n"
-        '    """Cross-entropy over two classes, of which the first has the logit 0."""\n'
-        "    logits = torch.stack([torch.zeros_like(prediction), prediction], dim=-1)\n"
-        "    return nn.functional.cross_entropy(logits, y.long())",
-        "",
-    ),
-    ("confident_mistake", "mse"): (
-        "def loss_fn(prediction, y):\n    return nn.functional.mse_loss(prediction.sigmoid(), y)",
-        "",
-    ),
-    ("digits", "cross_entropy"): ("", "nn.functional.cross_entropy"),
-})
 
 
 def loop_program(experiment: LoopExperiment, passes: int = SHORTEST) -> str:
@@ -82,11 +60,8 @@ def _warning(experiment: LoopExperiment) -> str:
 
 def _loss(experiment: LoopExperiment) -> tuple[str, str]:
     """A definition of `loss_fn`, or a line that gives a loss of PyTorch's this name."""
-    name = str(experiment.loss)
-    if (experiment.problem, name) not in _LOSSES:
-        return loss_definition(name, 10).replace("def loss_of", "def loss_fn"), ""
-    definition, called = _LOSSES[experiment.problem, name]
-    return definition, f"loss_fn = {called}" if called else ""
+    text = experiment.entry.losses[str(experiment.loss)].program
+    return (text, "") if text.startswith("def ") else ("", f"loss_fn = {text}")
 
 
 def _optimizer(experiment: LoopExperiment) -> str:

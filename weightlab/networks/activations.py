@@ -1,4 +1,4 @@
-"""The nonlinearities between layers, each one entry of ACTIVATIONS: function, module, gain for the initializer."""
+"""The nonlinearities between layers, each one entry of ACTIVATIONS: function, module, both in a program, and gain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU's default negative_slope
 class Activation:
     """An elementwise function f, the module that applies it in a network, and what initializers need to know of it.
 
-    `has_torch_gain` says whether `torch.nn.init.calculate_gain` knows the name.
+    function_text, module_text: both in a program, `torch.tanh({})` for the value of {}; a module "" is left out
+    has_torch_gain: whether `torch.nn.init.calculate_gain` knows the name
     """
 
     name: str
@@ -29,6 +30,8 @@ class Activation:
     formula: str
     function: Callable[[Tensor], Tensor]
     module: Callable[[], nn.Module]
+    function_text: str
+    module_text: str
     has_torch_gain: bool = True
 
     @property
@@ -61,23 +64,32 @@ def _identity(z: Tensor) -> Tensor:
     return z * 1.0  # a new tensor, as every other activation returns
 
 
+# What follows a layer that no activation follows.
+IDENTITY = Activation("linear", "linear", "z", _identity, nn.Identity, "{}", "")
+
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            Activation("sigmoid", "sigmoid", "1/(1 + exp(-z))", torch.sigmoid, nn.Sigmoid),
-            Activation("tanh", "tanh", "tanh(z)", torch.tanh, nn.Tanh),
-            Activation("relu", "ReLU", "max(0, z)", torch.relu, nn.ReLU),
             Activation(
-                "leaky_relu",
-                "leaky ReLU",
-                f"max({LEAKY_SLOPE:g} z, z)",
-                _leaky_relu,
-                lambda: nn.LeakyReLU(LEAKY_SLOPE),
+                "sigmoid", "sigmoid", "1/(1 + exp(-z))", torch.sigmoid, nn.Sigmoid, "torch.sigmoid({})", "nn.Sigmoid()"
             ),
-            Activation("gelu", "GELU", "z Phi(z)", functional.gelu, nn.GELU, has_torch_gain=False),
-            Activation("silu", "SiLU", "z/(1 + exp(-z))", functional.silu, nn.SiLU, has_torch_gain=False),
-            Activation("linear", "linear", "z", _identity, nn.Identity),
+            Activation("tanh", "tanh", "tanh(z)", torch.tanh, nn.Tanh, "torch.tanh({})", "nn.Tanh()"),
+            Activation("relu", "ReLU", "max(0, z)", torch.relu, nn.ReLU, "torch.relu({})", "nn.ReLU()"),
+            Activation(
+                "leaky_relu", "leaky ReLU", f"max({LEAKY_SLOPE:g} z, z)", _leaky_relu,
+                lambda: nn.LeakyReLU(LEAKY_SLOPE), f"nn.functional.leaky_relu({{}}, {LEAKY_SLOPE})",
+                f"nn.LeakyReLU({LEAKY_SLOPE})",
+            ),
+            Activation(
+                "gelu", "GELU", "z Phi(z)", functional.gelu, nn.GELU, "nn.functional.gelu({})", "nn.GELU()",
+                has_torch_gain=False,
+            ),
+            Activation(
+                "silu", "SiLU", "z/(1 + exp(-z))", functional.silu, nn.SiLU, "nn.functional.silu({})", "nn.SiLU()",
+                has_torch_gain=False,
+            ),
+            IDENTITY,
         )
     }
 )

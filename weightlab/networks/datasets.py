@@ -10,16 +10,18 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from weightlab.devices import settle_threads
+from weightlab.networks.splits import check_examples, standardization, stratified, with_label_noise
+from weightlab.program_text import INDENT, lines, times
 from weightlab.validate import MAX_SEED, choose, number, whole_number
 
 Setting = tuple[float, float, float]  # default, lowest, highest
 Settings = Mapping[str, float]
-MAX_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -74,46 +76,65 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class DatasetEntry:
-    """A named set: make(settings, generator) -> Examples; settings name -> (default, lowest, highest).
+class ExamplesCode:
+    """Lines that leave all examples in x (example, inputs) and y (example,), drawn from `generator`.
 
-    `whole` names the settings that are whole numbers. The seed of `dataset` feeds the generator: synthetic sets are
-    drawn from it, real ones only split and shuffled by it.
+    class_sizes: how many each class has, empty where nobody knows; helper: a function that the lines call
+    """
+
+    lines: str
+    class_sizes: tuple[int, ...] = ()
+    imports: tuple[str, ...] = ()
+    helper: str = ""
+
+
+Make = Callable[[Settings, torch.Generator], Examples]
+Program = Callable[[Mapping[str, Any]], ExamplesCode]
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A named set: make(settings, generator) -> Examples, program(settings) -> the same in a program.
+
+    `settings` are name -> (default, lowest, highest); `whole` names those that are whole numbers. The seed of `dataset`
+    feeds the generator: synthetic sets are drawn from it, real ones only split and shuffled by it.
     """
 
     name: str
     label: str
     real: bool
     source: str
-    make: Callable[[Settings, torch.Generator], Examples]
+    make: Make
+    program: Program
     settings: Mapping[str, Setting] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
 
 
-def _digits(settings: Settings, generator: torch.Generator) -> Examples:
-    from sklearn.datasets import load_digits  # here: importing scikit-learn costs a second
+def _of_sklearn(
+    loader: str, *sizes: int, image_shape: tuple[int, int, int] | None = None
+) -> tuple[Make, Program]:
+    """What a function of sklearn.datasets loads, with that many examples of each class."""
 
-    x, y = load_digits(return_X_y=True)
-    return Examples(torch.from_numpy(x), torch.from_numpy(y).long(), tuple("0123456789"), (1, 8, 8))
+    def make(settings: Settings, generator: torch.Generator) -> Examples:
+        from sklearn import datasets  # here: importing scikit-learn costs a second
 
+        found = getattr(datasets, loader)()
+        names = tuple(str(name) for name in found.target_names)
+        return Examples(torch.from_numpy(found.data), torch.from_numpy(found.target).long(), names, image_shape)
 
-def _breast_cancer(settings: Settings, generator: torch.Generator) -> Examples:
-    from sklearn.datasets import load_breast_cancer
-
-    bunch = load_breast_cancer()
-    names = tuple(str(name) for name in bunch.target_names)
-    return Examples(torch.from_numpy(bunch.data), torch.from_numpy(bunch.target).long(), names)
+    text = f"x, y = (torch.from_numpy(part) for part in {loader}(return_X_y=True))"
+    return make, lambda settings: ExamplesCode(text, sizes, (f"from sklearn.datasets import {loader}",))
 
 
 def _moons(settings: Settings, generator: torch.Generator) -> Examples:
-    upper, lower = _halves(settings)
+    upper, lower = _counts(settings)
     first, second = torch.linspace(0, math.pi, upper).double(), torch.linspace(0, math.pi, lower).double()
     x = torch.cat([_circle(first), torch.stack([1 - second.cos(), 0.5 - second.sin()], 1)])
     return Examples(_noisy(x, settings, generator), _labels(upper, lower), ("upper moon", "lower moon"))
 
 
 def _circles(settings: Settings, generator: torch.Generator) -> Examples:
-    outer, inner = _halves(settings)
+    outer, inner = _counts(settings)
     # one point short of the full turn: the last would lie on the first
     first = torch.arange(outer).double() * (2 * math.pi / outer)
     second = torch.arange(inner).double() * (2 * math.pi / inner)
@@ -123,7 +144,7 @@ def _circles(settings: Settings, generator: torch.Generator) -> Examples:
 
 def _spirals(settings: Settings, generator: torch.Generator) -> Examples:
     arms = int(settings["arms"])
-    counts = [int(settings["samples"]) // arms + (arm < int(settings["samples"]) % arms) for arm in range(arms)]
+    counts = _counts(settings, arms)
     parts = []
     for arm, count in enumerate(counts):
         radius = torch.linspace(0.1, 1, count).double()
@@ -133,9 +154,10 @@ def _spirals(settings: Settings, generator: torch.Generator) -> Examples:
     )
 
 
-def _halves(settings: Settings) -> tuple[int, int]:
+def _counts(settings: Settings, classes: int = 2) -> tuple[int, ...]:
+    """Examples of each class."""
     samples = int(settings["samples"])
-    return samples - samples // 2, samples // 2
+    return tuple(samples // classes + (number < samples % classes) for number in range(classes))
 
 
 def _circle(angle: Tensor) -> Tensor:
@@ -150,6 +172,49 @@ def _labels(*counts: int) -> Tensor:
     return torch.repeat_interleave(torch.tensor(counts))
 
 
+def _moons_code(settings: Settings) -> ExamplesCode:
+    upper, lower = _counts(settings)
+    text = lines(
+        f"upper = torch.linspace(0, math.pi, {upper}).double()",
+        f"lower = torch.linspace(0, math.pi, {lower}).double()",
+        "x = torch.cat([circle(upper), torch.stack([1 - lower.cos(), 0.5 - lower.sin()], dim=1)])",
+    )
+    return _on_circles(text, settings, (upper, lower))
+
+
+def _circles_code(settings: Settings) -> ExamplesCode:
+    outer, inner = _counts(settings)
+    text = lines(
+        f"outer = circle(torch.arange({outer}).double() * (2 * math.pi / {outer}))",
+        f"inner = circle(torch.arange({inner}).double() * (2 * math.pi / {inner}))",
+        f"x = torch.cat([outer, {times(settings['factor'], 'inner')}])",
+    )
+    return _on_circles(text, settings, (outer, inner))
+
+
+def _spirals_code(settings: Settings) -> ExamplesCode:
+    arms = int(settings["arms"])
+    sizes = _counts(settings, arms)
+    text = lines(
+        "arms = []",
+        f"for arm, size in enumerate({list(sizes)}):",
+        "    radius = torch.linspace(0.1, 1, size).double()",
+        f"    angle = 2 * math.pi * ({times(settings['turns'], 'radius')} + arm / {arms})",
+        "    arms.append(radius[:, None] * circle(angle))",
+        "x = torch.cat(arms)",
+    )
+    return _on_circles(text, settings, sizes)
+
+
+def _on_circles(x: str, settings: Settings, sizes: tuple[int, ...]) -> ExamplesCode:
+    """Lines that leave x, which call circle(angle), then noise and classes."""
+    drawn = "torch.randn(x.shape, generator=generator, dtype=x.dtype)"
+    noisy = f"x = x + {times(settings['noise'], drawn)}" if settings["noise"] else drawn
+    labelled = f"y = torch.repeat_interleave(torch.tensor({list(sizes)}))"
+    helper = f"def circle(angle):\n{INDENT}return torch.stack([angle.cos(), angle.sin()], dim=1)"
+    return ExamplesCode(lines(x, noisy, labelled), sizes, ("import math",), helper)
+
+
 SAMPLES: Setting = (600, 20, 100_000)
 
 DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(
@@ -157,44 +222,39 @@ DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(
         entry.name: entry
         for entry in (
             DatasetEntry(
-                "digits",
-                "Handwritten digits, 8×8",
-                True,
+                "digits", "Handwritten digits, 8×8", True,
                 "1,797 handwritten digits of 8×8 pixels from 43 people (Alpaydin & Kaynak 1998), "
                 "sklearn.datasets.load_digits",
-                _digits,
+                *_of_sklearn(
+                    "load_digits", 178, 182, 177, 183, 181, 182, 181, 179, 174, 180, image_shape=(1, 8, 8)
+                ),
             ),
             DatasetEntry(
-                "breast_cancer",
-                "Breast cancer, 30 measurements",
-                True,
+                "breast_cancer", "Breast cancer, 30 measurements", True,
                 "569 tumours with 30 measurements each (Wolberg et al. 1995), sklearn.datasets.load_breast_cancer",
-                _breast_cancer,
+                *_of_sklearn("load_breast_cancer", 212, 357),
             ),
             DatasetEntry(
-                "moons",
-                "Two moons",
-                False,
+                "moons", "Two moons", False,
                 "two interleaved half circles, as sklearn.datasets.make_moons draws them",
                 _moons,
+                _moons_code,
                 {"samples": SAMPLES, "noise": (0.15, 0, 2)},
                 ("samples",),
             ),
             DatasetEntry(
-                "circles",
-                "Two circles",
-                False,
+                "circles", "Two circles", False,
                 "a circle inside a circle, as sklearn.datasets.make_circles draws them",
                 _circles,
+                _circles_code,
                 {"samples": SAMPLES, "noise": (0.08, 0, 2), "factor": (0.5, 0, 0.99)},
                 ("samples",),
             ),
             DatasetEntry(
-                "spirals",
-                "Spirals",
-                False,
+                "spirals", "Spirals", False,
                 "interleaved Archimedean spirals, one class an arm",
                 _spirals,
+                _spirals_code,
                 {"samples": SAMPLES, "noise": (0.03, 0, 1), "arms": (2, 2, 10), "turns": (1.0, 0.1, 4)},
                 ("samples", "arms"),
             ),
@@ -248,7 +308,7 @@ def dataset_from_tensors(
         image_shape = (x.shape[1], x.shape[2], x.shape[3])
     if x.dim() > 2:
         x = x.flatten(start_dim=1)
-    _check_examples(x, y, image_shape)
+    check_examples(x, y, image_shape)
     classes = int(y.max()) + 1
     names = class_names or tuple(str(label) for label in range(classes))
     if len(names) < classes:
@@ -260,32 +320,6 @@ def dataset_from_tensors(
     made_by: dict[str, float | str] = {"fingerprint": fingerprint, "seed": seed}
     examples = Examples(x, y, names, image_shape)
     return _split(name, False, "your own tensors", examples, made_by, validation_fraction, label_noise, generator)
-
-
-def _check_examples(x: Tensor, y: Tensor, image_shape: tuple[int, int, int] | None) -> None:
-    if x.dim() != 2 or y.dim() != 1 or len(x) != len(y):
-        raise ValueError(
-            f"x must be (example, inputs) and y (example,) with as many examples, got {tuple(x.shape)} and "
-            f"{tuple(y.shape)}; reshape them"
-        )
-    if x.numel() == 0:
-        raise ValueError(f"the dataset is empty: x has shape {tuple(x.shape)}; pass some examples of each class")
-    if not torch.isfinite(x).all():
-        bad = int((~torch.isfinite(x)).sum())
-        raise ValueError(f"x must be finite, got {bad} values that are NaN or infinite; remove or replace them")
-    if y.is_floating_point() and bool((y != y.round()).any()):
-        raise ValueError("y must be whole numbers 0..classes-1, got fractions; number the classes")
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or not 1 <= high < MAX_CLASSES:
-        raise ValueError(
-            f"y must hold at least two classes numbered 0..classes-1 (at most {MAX_CLASSES}), "
-            f"got labels from {low} to {high}; number the classes from 0"
-        )
-    if image_shape is not None and math.prod(image_shape) != x.shape[1]:
-        raise ValueError(
-            f"image_shape {image_shape} has {math.prod(image_shape)} pixels but an example has {x.shape[1]} numbers; "
-            "make channels × height × width equal to it"
-        )
 
 
 def _split(
@@ -301,9 +335,9 @@ def _split(
     settle_threads()  # mean and scale are sums, which several threads round differently
     fraction = number("validation_fraction", validation_fraction, 0, 0.9, why="keep examples to train on")
     noise = number("label_noise", label_noise, 0, 1)
-    training, validation = _stratified(examples.y, fraction, generator)
+    training, validation = stratified(examples.y, fraction, generator)
     x_train, x_validation = examples.x[training].double(), examples.x[validation].double()
-    mean, scale = _standardization(x_train, per_pixel=examples.image_shape is None)
+    mean, scale = standardization(x_train, per_pixel=examples.image_shape is None)
     settings = {**made_by, "validation_fraction": fraction, "label_noise": noise}
     return Dataset(
         name=name,
@@ -311,7 +345,7 @@ def _split(
         real=real,
         source=source,
         x_train=(x_train - mean) / scale,
-        y_train=_with_label_noise(examples.y[training], noise, len(examples.class_names), generator),
+        y_train=with_label_noise(examples.y[training], noise, len(examples.class_names), generator),
         x_validation=(x_validation - mean) / scale,
         y_validation=examples.y[validation],
         mean=mean,
@@ -319,35 +353,3 @@ def _split(
         class_names=examples.class_names,
         image_shape=examples.image_shape,
     )
-
-
-def _stratified(y: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    training, validation = [], []
-    for label in range(int(y.max()) + 1):
-        members = (y == label).nonzero().flatten()
-        members = members[torch.randperm(len(members), generator=generator)]
-        held_out = min(round(fraction * len(members)), len(members) - 1)  # every class is trained on
-        validation.append(members[:held_out])
-        training.append(members[held_out:])
-    chosen = torch.cat(training)
-    return chosen[torch.randperm(len(chosen), generator=generator)], torch.cat(validation)
-
-
-def _standardization(x: Tensor, per_pixel: bool) -> tuple[Tensor, Tensor]:
-    """Mean and scale of the training split: per input for tables, one pair for all pixels of images.
-
-    An image's pixels share one scale, or a corner that is lit once in a thousand pictures would count 30 deviations.
-    """
-    if per_pixel:
-        mean, scale = x.mean(dim=0), x.std(dim=0, correction=0)
-    else:
-        mean = x.mean().expand(x.shape[1]).clone()
-        scale = x.std(correction=0).expand(x.shape[1]).clone()
-    return mean, torch.where(scale > 0, scale, torch.ones_like(scale))
-
-
-def _with_label_noise(y: Tensor, noise: float, classes: int, generator: torch.Generator) -> Tensor:
-    wrong = torch.randperm(len(y), generator=generator)[: round(noise * len(y))]
-    noisy = y.clone()
-    noisy[wrong] = (y[wrong] + torch.randint(1, classes, (len(wrong),), generator=generator)) % classes
-    return noisy

@@ -1,4 +1,4 @@
-"""How weights are drawn before the first step: each way one entry of INITIALIZERS, with the variance it predicts.
+"""How weights are drawn before the first step: each way one entry of INITIALIZERS, with variance and call in a program.
 
 Where `torch.nn.init` has the initializer, it is called. `initialization("he_normal")` makes frozen settings;
 `.apply(model, activation, generator)` fills a model (or one weight) in place.
@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from weightlab.networks.activations import Activation
+from weightlab.program_text import literal
 from weightlab.validate import choose, number
 
 FAN_MODES = ("fan_in", "fan_out")
 GAIN_NAMES = ("auto", "activation")
 Settings = Mapping[str, Any]
-
-
-class HasGain(Protocol):
-    """What an initializer asks of an activation (weightlab.networks.activations.Activation has it)."""
-
-    @property
-    def gain(self) -> float: ...
+Range = tuple[Any, ...]  # default, lowest, highest; or the words to choose from, the default first
+Fill = Callable[[Tensor, float, torch.Generator | None, Settings], object]
+Call = Callable[[Settings, str], tuple[str, ...]]
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
@@ -45,58 +43,72 @@ class Initializer:
     """One way to draw weights.
 
     fill(weight, gain, generator, settings) works in place; variance(fan_in, fan_out, gain, settings) is the variance
-    predicted for one weight about the mean `mean(settings)`. `gain_from` says what gain="auto" means: "activation"
-    (He: the activation's), "one" (Xavier, orthogonal: 1, PyTorch's default) or "none" (a gain plays no part). Biases
-    are U(-b, b) with b = bias_bound(fan_in): zero but for PyTorch's default.
+    predicted for one weight about the mean `mean(settings)`. With `scaled` the weights are multiplied by the gain
+    afterwards, in a run and in a program. `gain_from` says what gain="auto" means: "activation" (He: the activation's),
+    "one" (Xavier, orthogonal: 1, PyTorch's default) or "none" (a gain plays no part). Biases are U(-b, b) with
+    b = bias_bound(fan_in): zero but for PyTorch's default.
+
+    call:       (settings, gain as text, "" for 1) -> a function of torch.nn.init and its arguments behind the weight;
+                a generator comes behind them if the initializer `draws`
+    bias_text:  bias_bound in a program, {} stands for fan_in
+    ranges:     of its settings, by name
+    sliders:    setting -> symbol, and the slider's lowest and highest position and their number, logarithmically spaced
+    short, letter: for where few are compared
     """
 
     name: str
     label: str
     formula: str
-    fill: Callable[[Tensor, float, torch.Generator | None, Settings], object]
+    fill: Fill
+    call: Call
     variance: Callable[[float, float, float, Settings], float]
-    settings: Settings  # name -> default
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     gain_from: str = "none"
+    scaled: bool = False
+    draws: bool = True
     mean: Callable[[Settings], float] = lambda settings: 0.0
     fans: Callable[[Tensor], tuple[int, int]] = fans
     bias_bound: Callable[[float], float] = lambda fan_in: 0.0
+    bias_text: str = ""
+    sliders: Mapping[str, tuple[str, float, float, int]] = field(default_factory=dict)
+    short: str = ""
+    letter: str = ""
+
+    @property
+    def settings(self) -> Settings:
+        """Name -> default."""
+        return {name: given[0] for name, given in self.ranges.items()}
+
+    @property
+    def follows_size(self) -> bool:
+        """Whether the weights of a larger layer have another spread."""
+        return self.variance(1, 1, 1.0, self.settings) != self.variance(2, 2, 1.0, self.settings)
 
     def bias_variance(self, fan_in: float) -> float:
         """Predicted variance of one bias."""
         return self.bias_bound(fan_in) ** 2 / 3
 
 
-def _he_uniform(weight: Tensor, gain: float, generator: torch.Generator | None, settings: Settings) -> None:
-    # kaiming_uniform_ takes an activation's name instead of a gain: with a=0, "linear" its own gain is 1
-    nn.init.kaiming_uniform_(weight, mode=settings["mode"], nonlinearity="linear", generator=generator)
-    _scale(weight, gain)
-
-
-def _he_normal(weight: Tensor, gain: float, generator: torch.Generator | None, settings: Settings) -> None:
-    nn.init.kaiming_normal_(weight, mode=settings["mode"], nonlinearity="linear", generator=generator)
-    _scale(weight, gain)
-
-
-def _scale(weight: Tensor, gain: float) -> None:
-    with torch.no_grad():
-        weight.mul_(gain)
+def _he(function: Callable[..., Tensor]) -> tuple[Fill, Call]:
+    # it takes an activation's name instead of a gain: with a=0, "linear" its own gain is 1
+    mode: Mapping[str, tuple[str, ...]] = {"fan_in": (), "fan_out": ('mode="fan_out"',)}
+    return (
+        lambda weight, gain, generator, settings: function(
+            weight, mode=settings["mode"], nonlinearity="linear", generator=generator
+        ),
+        lambda settings, gain: (function.__name__, *mode[settings["mode"]], 'nonlinearity="linear"'),
+    )
 
 
 def _he_variance(fan_in: float, fan_out: float, gain: float, settings: Settings) -> float:
     return gain**2 / {"fan_in": fan_in, "fan_out": fan_out}[settings["mode"]]
 
 
-def _xavier_uniform(weight: Tensor, gain: float, generator: torch.Generator | None, settings: Settings) -> None:
-    nn.init.xavier_uniform_(weight, gain, generator)
-
-
-def _xavier_normal(weight: Tensor, gain: float, generator: torch.Generator | None, settings: Settings) -> None:
-    nn.init.xavier_normal_(weight, gain, generator)
-
-
-def _pytorch_default(weight: Tensor, gain: float, generator: torch.Generator | None, settings: Settings) -> None:
-    # nn.Linear.reset_parameters and nn.Conv2d's: a = sqrt(5) gives U(-1/sqrt(fan_in), 1/sqrt(fan_in))
-    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+def _with_gain(function: Callable[..., Tensor]) -> tuple[Fill, Call]:
+    return (
+        lambda weight, gain, generator, settings: function(weight, gain, generator),
+        lambda settings, gain: (function.__name__, *([f"gain={gain}"] if gain else [])),
+    )
 
 
 INITIALIZERS: Mapping[str, Initializer] = MappingProxyType(
@@ -104,80 +116,78 @@ INITIALIZERS: Mapping[str, Initializer] = MappingProxyType(
         entry.name: entry
         for entry in (
             Initializer(
-                "zeros",
-                "zeros",
-                "w = 0",
+                "zeros", "zeros", "w = 0",
                 lambda weight, gain, generator, settings: nn.init.zeros_(weight),
+                lambda settings, gain: ("zeros_",),
                 lambda fan_in, fan_out, gain, settings: 0.0,
-                {},
+                draws=False,
             ),
             Initializer(
-                "constant",
-                "constant",
-                "w = value",
+                "constant", "constant", "w = value",
                 lambda weight, gain, generator, settings: nn.init.constant_(weight, settings["value"]),
+                lambda settings, gain: ("constant_", literal(settings["value"])),
                 lambda fan_in, fan_out, gain, settings: 0.0,
-                {"value": 0.01},
+                {"value": (0.01, -100.0, 100.0)},
+                draws=False,
                 mean=lambda settings: settings["value"],
             ),
             Initializer(
-                "normal",
-                "N(0, σ²)",
-                "Var w = std²",
+                "normal", "N(0, σ²)", "Var w = std²",
                 lambda weight, gain, generator, settings: nn.init.normal_(
                     weight, std=settings["std"], generator=generator
                 ),
+                lambda settings, gain: ("normal_", f"std={literal(settings['std'])}"),
                 lambda fan_in, fan_out, gain, settings: settings["std"] ** 2,
-                {"std": 0.05},
+                {"std": (0.05, 0.0, 100.0)},
+                sliders={"std": ("σ", 1e-3, 1.0, 61)},
             ),
             *(
                 Initializer(
-                    f"xavier_{kind}",
-                    f"Xavier {kind}",
-                    "Var w = gain²·2/(fan_in + fan_out)",
-                    fill,
+                    f"xavier_{kind}", f"Xavier {kind}", "Var w = gain²·2/(fan_in + fan_out)",
+                    *_with_gain(function),
                     lambda fan_in, fan_out, gain, settings: gain**2 * 2 / (fan_in + fan_out),
-                    {},
                     gain_from="one",
+                    short="Xavier",
+                    letter="X",
                 )
-                for kind, fill in (("uniform", _xavier_uniform), ("normal", _xavier_normal))
+                for kind, function in (("uniform", nn.init.xavier_uniform_), ("normal", nn.init.xavier_normal_))
             ),
             *(
                 Initializer(
-                    f"he_{kind}",
-                    f"He {kind}",
-                    "Var w = gain²/fan",
-                    fill,
+                    f"he_{kind}", f"He {kind}", "Var w = gain²/fan",
+                    *_he(function),
                     _he_variance,
-                    {"mode": "fan_in"},
+                    {"mode": FAN_MODES},
                     gain_from="activation",
+                    scaled=True,
+                    short="He",
+                    letter="H",
                 )
-                for kind, fill in (("uniform", _he_uniform), ("normal", _he_normal))
+                for kind, function in (("uniform", nn.init.kaiming_uniform_), ("normal", nn.init.kaiming_normal_))
             ),
             Initializer(
-                "pytorch_default",
-                "nn.Linear default",
-                "Var w = 1/(3·fan_in)",
-                _pytorch_default,
+                "pytorch_default", "nn.Linear default", "Var w = 1/(3·fan_in)",
+                # nn.Linear.reset_parameters and nn.Conv2d's: a = sqrt(5) gives U(-1/sqrt(fan_in), 1/sqrt(fan_in))
+                lambda weight, gain, generator, settings: nn.init.kaiming_uniform_(
+                    weight, a=math.sqrt(5), generator=generator
+                ),
+                lambda settings, gain: ("kaiming_uniform_", "a=math.sqrt(5)"),
                 lambda fan_in, fan_out, gain, settings: 1 / (3 * fan_in),
-                {},
                 bias_bound=lambda fan_in: 1 / math.sqrt(fan_in),
+                bias_text="1 / math.sqrt({})",
+                short="nn.Linear default",
+                letter="D",
             ),
             Initializer(
-                "orthogonal",
-                "orthogonal",
-                "Var w = gain²/max(rows, columns)",
-                lambda weight, gain, generator, settings: nn.init.orthogonal_(weight, gain, generator),
+                "orthogonal", "orthogonal", "Var w = gain²/max(rows, columns)",
+                *_with_gain(nn.init.orthogonal_),
                 lambda fan_in, fan_out, gain, settings: gain**2 / max(fan_in, fan_out),
-                {},
                 gain_from="one",
                 fans=_matrix_sides,
             ),
         )
     }
 )
-
-LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType({"value": (-100.0, 100.0), "std": (0.0, 100.0)})
 
 
 @dataclass(frozen=True)
@@ -199,7 +209,7 @@ class InitializationSettings:
             if not entry.settings:
                 raise ValueError(f"initializer {self.name!r} has no setting {name!r}; leave it out")
             choose(f"setting of {self.name!r}", name, entry.settings)
-        checked = {name: _checked(name, given.get(name, default)) for name, default in entry.settings.items()}
+        checked = {name: _checked(name, given.get(name, one[0]), one) for name, one in entry.ranges.items()}
         object.__setattr__(self, "settings", tuple(sorted(checked.items())))
         object.__setattr__(self, "gain", self._checked_gain(entry))
 
@@ -227,7 +237,7 @@ class InitializationSettings:
         changed = [
             f"{key}={value:g}" if isinstance(value, float) else f"{value}"
             for key, value in self.settings
-            if key != "mode" or value != "fan_in"
+            if isinstance(value, float) or value != self.initializer.settings[key]
         ]
         if self.gain != "auto":
             changed.append(f"gain={self.gain:.3g}" if isinstance(self.gain, float) else "activation's gain")
@@ -238,7 +248,7 @@ class InitializationSettings:
         gain = changes.pop("gain", self.gain)
         return initialization(self.name, gain=gain, **{**dict(self.settings), **changes})
 
-    def gain_for(self, activation: HasGain) -> float:
+    def gain_for(self, activation: Activation) -> float:
         """The gain that `apply` uses in front of `activation` (1 where the initializer takes none)."""
         if not hasattr(activation, "gain"):
             raise TypeError(
@@ -252,13 +262,13 @@ class InitializationSettings:
             return float(activation.gain)
         return 1.0
 
-    def variance(self, weight: Tensor, activation: HasGain) -> float:
+    def variance(self, weight: Tensor, activation: Activation) -> float:
         """Predicted variance of one entry of `weight` (out, in, *kernel)."""
         fan_in, fan_out = self.initializer.fans(weight)
         return self.initializer.variance(fan_in, fan_out, self.gain_for(activation), dict(self.settings))
 
     def apply(
-        self, target: nn.Module | Tensor, activation: HasGain, generator: torch.Generator | None = None
+        self, target: nn.Module | Tensor, activation: Activation, generator: torch.Generator | None = None
     ) -> None:
         """Fill a weight, or the weights of every linear, convolutional and recurrent layer of a model, in place.
 
@@ -286,6 +296,9 @@ class InitializationSettings:
                 f"got shape {tuple(weight.shape)}; biases are set by apply(model, ...)"
             )
         self.initializer.fill(weight, gain, generator, dict(self.settings))
+        if self.initializer.scaled:
+            with torch.no_grad():
+                weight.mul_(gain)
 
     def draw_bias(self, weight: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A bias for `weight` (out, in, *kernel), shape (out,)."""
@@ -313,11 +326,10 @@ def _modules_with_weights(model: nn.Module) -> Iterator[nn.Module]:
     return (module for module in model.modules() if isinstance(module, kinds))
 
 
-def _checked(name: str, value: object) -> float | str:
-    if name == "mode":
-        return choose("fan mode", value, FAN_MODES)
-    low, high = LIMITS[name]
-    return number(name, value, low, high, why="weights this large overflow within a few layers")
+def _checked(name: str, value: object, given: Range) -> float | str:
+    if isinstance(given[0], str):
+        return choose("fan mode" if given is FAN_MODES else name, value, given)
+    return number(name, value, *given[1:], why="weights this large overflow within a few layers")
 
 
 def initialization(name: str, gain: str | float = "auto", **settings: float | str) -> InitializationSettings:
@@ -330,3 +342,8 @@ def initialization(name: str, gain: str | float = "auto", **settings: float | st
     torch.nn.init and torch.nn.Linear's documentation.
     """
     return InitializationSettings(name, gain, tuple(settings.items()))
+
+
+def as_settings(value: str | InitializationSettings) -> InitializationSettings:
+    """What a name stands for by default."""
+    return value if isinstance(value, InitializationSettings) else initialization(value)

@@ -1,7 +1,8 @@
 """What a network is asked to make small, each loss one entry of LOSSES.
 
-A network's last layer gives logits; every entry knows how many it needs, the mean loss over a batch, and the class
-probabilities they stand for.
+A network's last layer gives logits; every entry knows how many it needs, the mean loss over a batch, the class
+probabilities they stand for, and how a program says it. Source: torch.nn.functional's cross_entropy, mse_loss and
+binary_cross_entropy_with_logits, all with the mean.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from weightlab.validate import choose
-
 
 @dataclass(frozen=True)
 class Loss:
@@ -26,6 +25,12 @@ class Loss:
     each:          the same for every example, -> (example,)
     probabilities: logits (..., outputs) -> (..., classes), summing to 1
     two_classes:   usable with two classes only
+
+    program:       a function of PyTorch's that does all of it, or the definition of `loss_of(logits, labels)`, in which
+                   {classes} stands for their number
+    guess:         the class that an example gets in a program, from `logits`
+    theory:        the form in weightlab.theory.loop.LOGIT_GRADIENTS that speaks of two classes with the logits 0 and z,
+                   or of the one logit z
     """
 
     name: str
@@ -35,7 +40,19 @@ class Loss:
     value: Callable[[Tensor, Tensor, int], Tensor]
     each: Callable[[Tensor, Tensor, int], Tensor]
     probabilities: Callable[[Tensor], Tensor]
+    program: str
+    guess: str = "logits.argmax(dim=1)"
+    theory: str = ""
     two_classes: bool = False
+
+    @property
+    def called(self) -> str:
+        """The function that a program calls."""
+        return "loss_of" if self.program.startswith("def ") else self.program
+
+    def definition(self, classes: int) -> str:
+        """The function `loss_of`, "" where PyTorch's own is used as it is."""
+        return self.program.replace("{classes}", str(classes)) if self.called == "loss_of" else ""
 
 
 def _squared_error(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -62,27 +79,35 @@ def _both_classes(logits: Tensor) -> Tensor:
     return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=-1)
 
 
+_SQUARED_ERROR = '''def loss_of(logits, labels):
+    """Mean squared error of the probabilities."""
+    wanted = nn.functional.one_hot(labels, {classes}).to(logits.dtype)
+    return nn.functional.mse_loss(logits.softmax(dim=1), wanted)'''
+_BINARY = '''def loss_of(logits, labels):
+    wanted = labels.to(logits.dtype)
+    return nn.functional.binary_cross_entropy_with_logits(logits.squeeze(1), wanted)'''
+
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
             Loss(
-                "cross_entropy",
-                "cross-entropy",
-                "-log softmax(z)[class]",
+                "cross_entropy", "cross-entropy", "-log softmax(z)[class]",
                 lambda classes: classes,
                 lambda logits, labels, classes: functional.cross_entropy(logits, labels),
                 lambda logits, labels, classes: functional.cross_entropy(logits, labels, reduction="none"),
                 lambda logits: logits.softmax(dim=-1),
+                "nn.functional.cross_entropy",
+                theory="cross_entropy",
             ),
             Loss(
-                "mse",
-                "mean squared error",
-                "mean of (softmax(z) - one_hot)^2 over classes",
+                "mse", "mean squared error", "mean of (softmax(z) - one_hot)^2 over classes",
                 lambda classes: classes,
                 _squared_error,
                 _squared_errors,
                 lambda logits: logits.softmax(dim=-1),
+                _SQUARED_ERROR,
+                theory="mse",
             ),
             Loss(
                 "bce_with_logits",
@@ -92,16 +117,11 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
                 _binary,
                 _binaries,
                 _both_classes,
+                _BINARY,
+                guess="logits.squeeze(1) > 0",
+                theory="bce_with_logits",
                 two_classes=True,
             ),
         )
     }
 )
-
-
-def loss(name: str) -> Loss:
-    """The entry of LOSSES called `name`; an unknown name raises ValueError with the nearest ones.
-
-    Source: torch.nn.functional's cross_entropy, mse_loss and binary_cross_entropy_with_logits, all with the mean.
-    """
-    return LOSSES[choose("loss", name, LOSSES)]

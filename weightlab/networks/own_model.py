@@ -18,8 +18,9 @@ from torch.nn.parameter import is_lazy
 
 from weightlab.networks.activations import Activation
 from weightlab.networks.activations import activation as known_activation
+from weightlab.networks.architectures import OUTPUT, Network, Shape
 from weightlab.networks.initializers import initialization
-from weightlab.networks.models import MODELS, OUTPUT, ModelSettings, Network, Shape, initialize
+from weightlab.networks.models import MODELS, ModelSettings, initialize
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase, nn.RNNCellBase)  # what initializers can draw
 KINDS = "nn.Linear, a convolution or a recurrent module"

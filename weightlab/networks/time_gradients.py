@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from weightlab.devices import settle_threads
 from weightlab.networks.activations import activation
+from weightlab.networks.architectures import RecurrentNetwork
 from weightlab.networks.datasets import Dataset
-from weightlab.networks.initializers import InitializationSettings, initialization
-from weightlab.networks.models import RecurrentNetwork, initialize, model
+from weightlab.networks.initializers import InitializationSettings, as_settings
+from weightlab.networks.models import MODELS, initialize, model
 from weightlab.theory.signals import gaussian_nodes
 from weightlab.validate import choose, number, whole_number
 
-CELLS = ("rnn", "lstm", "gru")
-GATES = {"LSTM": (4, 1), "GRU": (3, 1)}  # blocks of a gated cell's biases, and which of them keeps the old state
+CELLS = tuple(name for name, entry in MODELS.items() if entry.cell)
 MOST_KEEP_BIAS = 20.0
 
 
@@ -59,7 +59,7 @@ def time_gradients(network: RecurrentNetwork, x: Tensor, y: Tensor) -> tuple[Ten
         h, kept = steps[:, step : step + 1], []
         for number_of_layer, layer in enumerate(network.recurrent):
             before = held[number_of_layer]
-            given = None if before is None else (before if isinstance(layer, nn.LSTM) else before[0])
+            given = None if before is None else (before if network.cell.memory else before[0])
             _, after = layer(h, given)
             now = after if isinstance(after, tuple) else (after,)
             held[number_of_layer] = now
@@ -100,11 +100,10 @@ def open_keep_gates(network: RecurrentNetwork, bias: float) -> None:
 
     The gate then begins near σ(bias) instead of 1/2 (Gers et al. 2000; Jozefowicz et al. 2015). A plain RNN has none.
     """
-    for layer in network.recurrent:
-        if type(layer).__name__ in GATES:
-            blocks, which = GATES[type(layer).__name__]
-            with torch.no_grad():
-                layer.get_parameter("bias_ih_l0").chunk(blocks)[which].add_(bias)
+    cell = network.cell
+    if cell.keep_gate is not None:
+        for layer in network.recurrent:
+            layer.get_parameter("bias_ih_l0").data.chunk(cell.gates)[cell.keep_gate].add_(bias)
 
 
 def measure_time_gradients(
@@ -121,16 +120,16 @@ def measure_time_gradients(
 ) -> TimeGradientRecord:
     """Gradients over time of untrained networks that read the first `batch` training examples pixel by pixel.
 
-    cell: "rnn", "lstm" or "gru"; activation_name: "tanh" or "relu", of the plain RNN. Seed s draws the weights,
+    cell: one of CELLS; activation_name: "tanh" or "relu", of the plain RNN. Seed s draws the weights,
     s = first_seed, ... Raises ValueError or TypeError that names value, range and remedy.
     """
-    kind = choose("cell", cell, CELLS)
-    start = _settings(initialization_settings)
+    entry = MODELS[choose("cell", cell, CELLS)]
+    start = as_settings(initialization_settings)
     bias = number("keep_bias", keep_bias, -MOST_KEEP_BIAS, MOST_KEEP_BIAS, why="a gate at 20 is open to 2e-9")
     seeds, first_seed = whole_number("seeds", seeds, 1, 1000), whole_number("first_seed", first_seed, 0, 2**31)
     batch = whole_number("batch", batch, 1, len(data.y_train), why="the training split has no more examples")
-    settings = {"activation": activation_name} if kind == "rnn" else {}
-    chosen = model(kind, depth=1, width=width, reading="pixels", **settings)
+    settings = {"activation": activation_name} if "activation" in entry.settings else {}
+    chosen = model(entry.name, depth=1, width=width, reading="pixels", **settings)
     x, y = data.x_train[:batch].double(), data.y_train[:batch]
     settle_threads()
     gradients, states, radii = [], [], []
@@ -142,7 +141,7 @@ def measure_time_gradients(
         norms, sizes = time_gradients(network, x, y)
         gradients.append(norms[0])
         states.append(sizes[0])
-        radii.append(spectral_radius(network) if kind == "rnn" else torch.nan)
+        radii.append(spectral_radius(network) if network.cell.gates == 1 else torch.nan)
     return TimeGradientRecord(torch.stack(gradients), torch.stack(states), torch.tensor(radii, dtype=torch.float64))
 
 
@@ -154,7 +153,7 @@ def spectral_radius(network: RecurrentNetwork) -> float:
 
 def predicted_radius(initialization_settings: str | InitializationSettings, width: int, activation_name: str) -> float:
     """The spectral radius that a wide random matrix has: √(width·Var w) (circular law; Ginibre 1965, Girko 1984)."""
-    start, f = _settings(initialization_settings), activation(activation_name)
+    start, f = as_settings(initialization_settings), activation(activation_name)
     return (width * start.variance(torch.empty(width, width), f)) ** 0.5
 
 
@@ -171,7 +170,7 @@ def predict_time_gradients(
     one example obeys q[t] = n·Var(W)·E[f(√q[t-1] z)²] + Var(U)·x[t]² + Var(b), and the gradient's mean square changes
     by n·Var(W)·E[f'(√q[t] z)²] per step backwards. None where weights have a mean other than zero.
     """
-    start, f = _settings(initialization_settings), activation(activation_name)
+    start, f = as_settings(initialization_settings), activation(activation_name)
     if start.initializer.mean(dict(start.settings)) != 0:
         return None
     # PyTorch draws all of a recurrent layer's parameters alike, two biases among them
@@ -198,7 +197,3 @@ def gate_alone(keep_bias: float, steps: int) -> Tensor:
     bias = number("keep_bias", keep_bias, -MOST_KEEP_BIAS, MOST_KEEP_BIAS)
     gate = torch.sigmoid(torch.tensor(bias, dtype=torch.float64))
     return gate ** torch.arange(whole_number("steps", steps, 1, 100_000) - 1, -1, -1, dtype=torch.float64)
-
-
-def _settings(value: str | InitializationSettings) -> InitializationSettings:
-    return value if isinstance(value, InitializationSettings) else initialization(value)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from weightlab.networks.initializers import fans
+from weightlab.networks.models import MODELS
 from weightlab.pictures.picture import Axis, Picture, Raster, Reference, Series, View
 from weightlab.stage.live_runs import Rows
 from weightlab.stage.panel import Row, row, spoken, verdict
@@ -24,8 +25,8 @@ TRACED = 400  # points of an earlier run's curve
 def predicted_activations(training: Training) -> np.ndarray | None:
     """Mean field's RMS of every layer's output before training, (layer,); None for networks it does not cover."""
     experiment = training.experiment
-    settings = dict(experiment.model.settings)
-    if experiment.model.name != "mlp" or settings.get("batch_norm") or settings.get("residual"):
+    entry = MODELS.get(experiment.model.name)  # None for a learner's own
+    if entry is None or not entry.mean_field(dict(experiment.model.settings)):
         return None
     start, activation = experiment.initialization, experiment.model.hidden_activation
     if start.initializer.mean(dict(start.settings)) != 0:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
-from weightlab.networks.datasets import DATASETS, Dataset
-from weightlab.program_text import INDENT, comment, indented, lines, literal, times
+from weightlab.networks.datasets import DATASETS, Dataset, ExamplesCode
+from weightlab.program_text import comment, indented, lines, literal
 
 
 @dataclass(frozen=True)
@@ -20,87 +17,6 @@ class DataCode:
     imports: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Examples:
-    """Lines that leave all examples in x (example, inputs) and y (example,), and how many each class has."""
-
-    lines: str
-    class_sizes: tuple[int, ...] = ()  # empty where nobody knows
-    imports: tuple[str, ...] = ()
-    helper: str = ""
-
-
-def _of_sklearn(loader: str, sizes: tuple[int, ...]) -> Callable[[Mapping[str, Any]], _Examples]:
-    text = f"x, y = (torch.from_numpy(part) for part in {loader}(return_X_y=True))"
-    return lambda settings: _Examples(text, sizes, (f"from sklearn.datasets import {loader}",))
-
-
-_CIRCLE = f'''def circle(angle):
-{INDENT}return torch.stack([angle.cos(), angle.sin()], dim=1)'''
-
-
-def _labelled(settings: Mapping[str, Any], sizes: tuple[int, ...]) -> str:
-    drawn = times(settings["noise"], "torch.randn(x.shape, generator=generator, dtype=x.dtype)")
-    return lines(
-        f"x = x + {drawn}" if settings["noise"] else "torch.randn(x.shape, generator=generator, dtype=x.dtype)",
-        f"y = torch.repeat_interleave(torch.tensor({list(sizes)}))",
-    )
-
-
-def _halves(settings: Mapping[str, Any]) -> tuple[int, int]:
-    samples = int(settings["samples"])
-    return samples - samples // 2, samples // 2
-
-
-def _moons(settings: Mapping[str, Any]) -> _Examples:
-    upper, lower = _halves(settings)
-    text = lines(
-        f"upper = torch.linspace(0, math.pi, {upper}).double()",
-        f"lower = torch.linspace(0, math.pi, {lower}).double()",
-        "x = torch.cat([circle(upper), torch.stack([1 - lower.cos(), 0.5 - lower.sin()], dim=1)])",
-        _labelled(settings, (upper, lower)),
-    )
-    return _Examples(text, (upper, lower), ("import math",), _CIRCLE)
-
-
-def _circles(settings: Mapping[str, Any]) -> _Examples:
-    outer, inner = _halves(settings)
-    text = lines(
-        f"outer = circle(torch.arange({outer}).double() * (2 * math.pi / {outer}))",
-        f"inner = circle(torch.arange({inner}).double() * (2 * math.pi / {inner}))",
-        f"x = torch.cat([outer, {times(settings['factor'], 'inner')}])",
-        _labelled(settings, (outer, inner)),
-    )
-    return _Examples(text, (outer, inner), ("import math",), _CIRCLE)
-
-
-def _spirals(settings: Mapping[str, Any]) -> _Examples:
-    arms, samples = int(settings["arms"]), int(settings["samples"])
-    sizes = tuple(samples // arms + (arm < samples % arms) for arm in range(arms))
-    text = lines(
-        "arms = []",
-        f"for arm, size in enumerate({list(sizes)}):",
-        "    radius = torch.linspace(0.1, 1, size).double()",
-        f"    angle = 2 * math.pi * ({times(settings['turns'], 'radius')} + arm / {arms})",
-        "    arms.append(radius[:, None] * circle(angle))",
-        "x = torch.cat(arms)",
-        _labelled(settings, sizes),
-    )
-    return _Examples(text, sizes, ("import math",), _CIRCLE)
-
-
-# Class sizes of the sets that ship with scikit-learn.
-_DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
-_TUMOURS = (212, 357)
-_EXAMPLES: Mapping[str, Callable[[Mapping[str, Any]], _Examples]] = MappingProxyType({
-    "digits": _of_sklearn("load_digits", _DIGITS),
-    "breast_cancer": _of_sklearn("load_breast_cancer", _TUMOURS),
-    "moons": _moons,
-    "circles": _circles,
-    "spirals": _spirals,
-})
-
-
 def data_label(data: Dataset) -> str:
     """What a program's first line calls it."""
     return DATASETS[data.name].label if data.name in DATASETS else "data of your own"
@@ -109,7 +25,7 @@ def data_label(data: Dataset) -> str:
 def data_code(data: Dataset) -> DataCode:
     """`load_data()` for this set; a learner's own tensors get a marked place."""
     settings = dict(data.settings)
-    examples = _EXAMPLES[data.name](settings) if data.name in _EXAMPLES else _own(data)
+    examples = DATASETS[data.name].program(settings) if data.name in DATASETS else _own(data)
     fraction, noise = float(settings["validation_fraction"]), float(settings["label_noise"])
     returned = "x_train, y_train, x_validation, y_validation" if fraction else "x_train, y_train"
     body = lines(
@@ -127,14 +43,14 @@ def data_code(data: Dataset) -> DataCode:
     return DataCode((examples.helper, f"def load_data():\n{indented(body)}"), load, examples.imports)
 
 
-def _own(data: Dataset) -> _Examples:
+def _own(data: Dataset) -> ExamplesCode:
     shape = f"x (example, {data.inputs}) and y (example,) with classes 0 to {data.classes - 1}"
     text = lines(
         comment(f"put your own data here: the tensors {shape} that you gave to dataset_from_tensors", 1),
         'x, y = torch.load("x.pt", weights_only=True), torch.load("y.pt", weights_only=True)',
         "x, y = x.flatten(start_dim=1).double(), y.long()",
     )
-    return _Examples(text)
+    return ExamplesCode(text)
 
 
 def split_lines(classes: int, fraction: float, sizes: tuple[int, ...]) -> str:

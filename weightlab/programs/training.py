@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from weightlab.networks.losses import LOSSES
+from weightlab.networks.model_programs import ModelCode
 from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.data import DataCode, data_code, data_label
-from weightlab.programs.initializers import draws_weights, initialization_lines
-from weightlab.programs.models import ModelCode, model_code, model_label
+from weightlab.programs.initializers import initialization_lines
+from weightlab.programs.models import model_code, model_label
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
-from weightlab.programs.updates import Updates, batch_definition, loss_definition, update_lines, validation
+from weightlab.programs.updates import Updates, batch_definition, update_lines, validation
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
 
 
@@ -73,7 +75,7 @@ def run_code(experiment: TrainingExperiment) -> RunCode:
         *data.definitions,
         *model.definitions,
         *updates.optimizer.definitions,
-        loss_definition(experiment.loss, experiment.dataset.classes),
+        LOSSES[experiment.loss].definition(experiment.dataset.classes),
     ]
     return RunCode(
         imports,
@@ -102,8 +104,7 @@ def updates_of(experiment: TrainingExperiment, model: ModelCode) -> Updates:
         given[step] = {name: value for name, value in values.items() if name in RUN_SETTINGS}
         if now.optimizer != before.optimizer:
             optimizers.append((step, now.optimizer))
-    idle = model.own is not None and model.own.idle
-    return Updates(experiment, first, optimizer_code(optimizers), given, model.modes, idle)
+    return Updates(experiment, first, optimizer_code(optimizers), given, model.modes, model.idle)
 
 
 def _data_lines(experiment: TrainingExperiment, data: DataCode, model: ModelCode) -> str:
@@ -111,7 +112,7 @@ def _data_lines(experiment: TrainingExperiment, data: DataCode, model: ModelCode
     examples = [name for name in names if name.startswith("x")]
     cast = "" if experiment.dtype == "float64" else ".float()"
     shape = experiment.dataset.image_shape
-    reshaped = f".reshape(-1, {', '.join(map(str, shape))})" if shape is not None and model.own is not None else ""
+    reshaped = f".reshape(-1, {', '.join(map(str, shape))})" if shape is not None and model.own else ""
     moved = ".to(device)" if experiment.device != "cpu" else ""
     changed = [
         f"{name} = {name}{cast + reshaped if name in examples else ''}{moved}"
@@ -134,7 +135,7 @@ def _device(name: str) -> str:
 
 
 def _streams(experiment: TrainingExperiment, model: ModelCode) -> str:
-    weights = draws_weights(experiment.initialization) or (model.own is not None and model.own.draws)
+    weights = experiment.initialization.initializer.draws or model.draws
     order = experiment.batch_size is not None
     if not (weights or order):
         return ""
@@ -149,14 +150,14 @@ def _streams(experiment: TrainingExperiment, model: ModelCode) -> str:
 
 
 def _own_draws(model: ModelCode) -> str:
-    if model.own is None or not model.own.draws:
+    if not model.draws:
         return ""
     drawn = "torch.manual_seed(int(torch.randint(2**62, (), generator=weights_stream)))"
     return f"{drawn}  # for dropout"
 
 
 def _idle(model: ModelCode) -> str:
-    if model.own is None or not model.own.idle:
+    if not model.idle:
         return ""
     return lines(
         "for p in model.parameters():  # those that no gradient reaches are penalized and decay too",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from weightlab.networks.losses import LOSSES
 from weightlab.program_text import arguments, call, indented, lines, literal
 from weightlab.programs.optimizers import OptimizerCode
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
@@ -66,27 +67,9 @@ def changed_group(values: Mapping[str, Any], rate_apart: bool) -> str:
     return lines(rate, call("optimizer.param_groups[0].update", arguments(rest), 2) if rest else "")
 
 
-def loss_definition(loss: str, classes: int) -> str:
-    """The function `loss_of(logits, labels)`, "" where PyTorch's own is used as it is."""
-    if loss == "mse":
-        return lines(
-            "def loss_of(logits, labels):",
-            '    """Mean squared error of the probabilities."""',
-            f"    wanted = nn.functional.one_hot(labels, {classes}).to(logits.dtype)",
-            "    return nn.functional.mse_loss(logits.softmax(dim=1), wanted)",
-        )
-    if loss == "bce_with_logits":
-        return lines(
-            "def loss_of(logits, labels):",
-            "    wanted = labels.to(logits.dtype)",
-            "    return nn.functional.binary_cross_entropy_with_logits(logits.squeeze(1), wanted)",
-        )
-    return ""
-
-
 def loss_of(loss: str, logits: str, labels: str) -> str:
     """The mean loss as an expression."""
-    return f"{'nn.functional.cross_entropy' if loss == 'cross_entropy' else 'loss_of'}({logits}, {labels})"
+    return f"{LOSSES[loss].called}({logits}, {labels})"
 
 
 def batch_definition(size: int | None) -> str:
@@ -107,7 +90,7 @@ def validation(experiment: TrainingExperiment, modes: bool) -> str:
     """The function `validate()`, "" without a validation split."""
     if not len(experiment.dataset.y_validation):
         return ""
-    guess = "logits.squeeze(1) > 0" if experiment.loss == "bce_with_logits" else "logits.argmax(dim=1)"
+    guess = LOSSES[experiment.loss].guess
     right = f"({guess}) == y_validation" if " " in guess else f"{guess} == y_validation"
     return lines(
         "@torch.no_grad()",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightlab.devices import settle_threads
 from weightlab.networks.activations import Activation, activation
-from weightlab.networks.initializers import InitializationSettings, initialization
+from weightlab.networks.initializers import InitializationSettings, as_settings
 from weightlab.theory.signals import SignalPrediction, signal_propagation
 from weightlab.validate import whole_number
 
@@ -41,7 +41,7 @@ def measure_signals(
 
     Source: the measurement of Glorot & Bengio 2010, figures 6 and 7.
     """
-    f, settings = activation(activation_name), _settings(initialization_settings)
+    f, settings = activation(activation_name), as_settings(initialization_settings)
     depth, width = checked_size(depth, width)
     seeds = whole_number("seeds", seeds, 1, MOST_SEEDS)
     batch = whole_number("batch", batch, 1, MOST_BATCH)
@@ -65,7 +65,7 @@ def predict_signals(
 
     None where no theory holds (see `signal_theory.signal_propagation`).
     """
-    f, settings = activation(activation_name), _settings(initialization_settings)
+    f, settings = activation(activation_name), as_settings(initialization_settings)
     depth, width = checked_size(depth, width)
     entry, values = settings.initializer, dict(settings.settings)
     return signal_propagation(
@@ -112,10 +112,6 @@ def _one_network(
 
 def _rms(values: Tensor) -> Tensor:
     return torch.linalg.vector_norm(values) / max(1, values.numel()) ** 0.5
-
-
-def _settings(value: str | InitializationSettings) -> InitializationSettings:
-    return value if isinstance(value, InitializationSettings) else initialization(value)
 
 
 def checked_size(depth: object, width: object) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from weightlab.networks.activations import ACTIVATIONS
-from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
+from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, Initializer, initialization
 from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
 from weightlab.signals.measure import SignalRecord, checked_size, measure_signals, predict_signals
 from weightlab.signals.program import signal_program
@@ -19,13 +19,15 @@ from weightlab.stage.panel import Panel, Row, row, spoken, verdict
 from weightlab.theory.signals import SignalPrediction
 from weightlab.validate import choose, whole_number
 
+# Settings of initializers that have a slider, with the first entry that offers one.
+SLIDERS = {name: entry for entry in [*INITIALIZERS.values()][::-1] for name in entry.sliders}
 DEFAULTS: dict[str, Any] = {
     "activation": "relu",
     "initializer": "he_normal",
     "depth": 20,
     "width": 128,
     "gain": 1.0,
-    "std": 0.05,
+    **{name: entry.settings[name] for name, entry in SLIDERS.items()},
     "seed": 0,
 }
 TAKES_GAIN = tuple(name for name, entry in INITIALIZERS.items() if entry.gain_from == "one")
@@ -44,9 +46,15 @@ def signal_controls() -> list[Control]:
             tuple(round(0.2 + 0.05 * i, 2) for i in range(57)),
             "Xavier and orthogonal: factor on the weights",
         ),
-        Slider("std", "σ of N(0, σ²)", logarithmic(1e-3, 1.0, 61), "for the initialization N(0, σ²)"),
+        *(_slider(name, entry) for name, entry in SLIDERS.items()),
         Slider("seed", "Seed", tuple(range(21)), "other random weights"),
     ]
+
+
+def _slider(setting: str, entry: Initializer) -> Slider:
+    symbol, low, high, count = entry.sliders[setting]
+    hint = f"for the initialization {entry.label}"
+    return Slider(setting, f"{symbol} of {entry.label}", logarithmic(low, high, count), hint)
 
 
 class SignalPanel(Panel):
@@ -65,14 +73,13 @@ class SignalPanel(Panel):
     def initialization(self, values: dict[str, Any]) -> InitializationSettings:
         """The initialization that these values stand for."""
         name = values["initializer"]
-        if name == "normal":
-            return initialization(name, std=values["std"])
-        return initialization(name, gain=values["gain"]) if name in TAKES_GAIN else initialization(name)
+        settings = {key: values[key] for key in SLIDERS if key in INITIALIZERS[name].settings}
+        return initialization(name, gain=values["gain"] if name in TAKES_GAIN else "auto", **settings)
 
     def _unused(self, values: dict[str, Any]) -> list[str]:
-        return [
-            name for name, used in (("gain", TAKES_GAIN), ("std", ("normal",))) if values["initializer"] not in used
-        ]
+        name = values["initializer"]
+        unused = [] if name in TAKES_GAIN else ["gain"]
+        return [*unused, *(key for key in SLIDERS if key not in INITIALIZERS[name].settings)]
 
     def averaged(self, seeds: int = 20) -> SignalRecord:
         """The present settings measured for `seeds` networks."""

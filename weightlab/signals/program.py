@@ -7,15 +7,6 @@ from weightlab.networks.initializers import InitializationSettings
 from weightlab.program_text import call, comment, indented, lines, program
 from weightlab.programs.initializers import weight_lines
 
-FUNCTIONS = {
-    "sigmoid": "torch.sigmoid({})",
-    "tanh": "torch.tanh({})",
-    "relu": "torch.relu({})",
-    "leaky_relu": "nn.functional.leaky_relu({}, 0.01)",
-    "gelu": "nn.functional.gelu({})",
-    "silu": "nn.functional.silu({})",
-    "linear": "{}",
-}
 BATCH = 64  # examples that measure_signals sends up
 
 
@@ -38,7 +29,7 @@ def signal_program(activation: str, start: InitializationSettings, depth: int, w
             "    z = layer(h)",
             "    z.retain_grad()",
             "    inputs.append(z)",
-            f"    h = {FUNCTIONS[activation].format('z')}",
+            f"    h = {ACTIVATIONS[activation].function_text.format('z')}",
             f"h.backward(torch.randn({BATCH}, {width}, generator=generator))",
         ),
         lines(

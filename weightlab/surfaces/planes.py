@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from weightlab.networks.architectures import Network
 from weightlab.networks.losses import LOSSES
-from weightlab.networks.models import Network
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.validate import number, whole_number
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from weightlab.networks.architectures import Network
 from weightlab.networks.datasets import Dataset
 from weightlab.networks.initializers import initialization
-from weightlab.networks.models import Network, model
+from weightlab.networks.models import model
 from weightlab.rules.status import RunStatus
 from weightlab.rules.update_rules import optimizer
 from weightlab.surfaces.planes import (

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from weightlab.networks.models import Network
+from weightlab.networks.architectures import Network
 from weightlab.training.steppers import MEASURED, FlatParameters
 
 LIMIT = 1e8  # of activations (root mean square), gradients and updates (norm); float32 overflows squares at 1e19

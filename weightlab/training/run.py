@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weightlab.devices import find_device, settle_threads
+from weightlab.networks.architectures import RecurrentNetwork
 from weightlab.networks.losses import LOSSES
-from weightlab.networks.models import RecurrentNetwork, initialize
+from weightlab.networks.models import initialize
 from weightlab.networks.time_gradients import explain_in_time
 from weightlab.rules.status import RunStatus
 from weightlab.training.batches import Batches
@@ -49,7 +50,7 @@ class Training:
     A new Training of the same experiment starts from the same weights, bit for bit, and sees the same batches. Drive
     one Training from one thread at a time. Raises ValueError where the experiment's device is absent.
 
-    network:    the weightlab.networks.models.Network that is trained
+    network:    the weightlab.networks.architectures.Network that is trained
     batches:    where its batches come from
     steps_done: steps taken
     status:     None while the run goes on, then how it ended (a divergence is noticed within CHECK_EVERY steps, at once

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 
-from weightlab.networks.models import CNN, MODELS, ModelSettings, Network, RecurrentNetwork, Shape
+from weightlab.networks.architectures import Shape
+from weightlab.networks.models import MODELS, ModelSettings
 from weightlab.training.experiment import TrainingExperiment
 
 MOST_BYTES = 1.5e9  # of all networks of a panel; beside PyTorch itself less than 2 GB
@@ -29,25 +29,12 @@ def size_of(settings: ModelSettings, shape: Shape, outputs: int) -> Size:
     with torch.device("meta"):
         network = settings.entry.build(shape, outputs, dict(settings.settings))
     weights = signals = products = 0
-    for (_, module), uses in zip(network.layers, _uses(network, shape), strict=True):
+    for (_, module), uses in zip(network.layers, network.uses(shape), strict=True):
         numbers = [parameter.numel() for parameter in module.parameters()]
         weights += sum(numbers)
         signals += uses * len(next(module.parameters()))
         products += uses * sum(numbers)
     return Size(weights, signals, products)
-
-
-def _uses(network: Network, shape: Shape) -> list[int]:
-    """How often each layer is applied to one example: at every pixel, at every time step, or once."""
-    if isinstance(network, RecurrentNetwork):
-        return [*[math.prod(shape) // network.features] * len(network.recurrent), 1]
-    if isinstance(network, CNN):
-        sides, uses = list(shape[1:]), []
-        for layer in network.hidden:
-            uses.append(math.prod(sides))
-            sides = [side // 2 for side in sides] if getattr(layer, "pool", None) is not None else sides
-        return [*uses, 1]
-    return [1] * len(network.layers)
 
 
 def check_size(experiment: TrainingExperiment, networks: int = 1) -> None:

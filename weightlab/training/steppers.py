@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from weightlab.networks.models import Network
+from weightlab.networks.architectures import Network
 from weightlab.rules.own_optimizer import needs_closure
 from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings
 
