@@ -79,7 +79,7 @@ def labs_again(session: nox.Session) -> None:
     parser = argparse.ArgumentParser(prog="nox -s labs_again --")
     parser.add_argument("labs", nargs="*", default=["labs"])
     parser.add_argument("--times", type=int, default=10, help="how often in a row")
-    parser.add_argument("--promises", action="store_true", help="write the figure into tests/README.md")
+    parser.add_argument("--promises", action="store_true", help="write the figure of all labs into tests/README.md")
     chosen = parser.parse_args(session.posargs)
     session.install(*PINNED, ".[test]")
     turns = [*TURNS.items(), *((f"turn {turn + 1} of {chosen.times}", {}) for turn in range(chosen.times))]
