@@ -154,11 +154,11 @@ def lock(session: nox.Session) -> None:
 
 
 def installed(session: nox.Session) -> list[str]:
-    """`name==version` of everything in the session's environment but the package and its installer."""
+    """`name==version` of what the session has installed, without the package, its installer and CUDA's libraries."""
     code = "from importlib.metadata import distributions as all; print(*(f'{d.name}=={d.version}' for d in all()))"
     found = str(session.run("python", "-c", code, silent=True)).split()
-    own = ("weightlab==", "pip==", "wheel==")
-    pins = {line.partition("+")[0] for line in found if not line.startswith(own)}
+    others = ("weightlab==", "pip==", "wheel==", "nvidia-", "cuda-", "triton==")
+    pins = {line.partition("+")[0] for line in found if not line.startswith(others)}
     return sorted(pins, key=lambda pin: pin.partition("==")[0].lower())
 
 
