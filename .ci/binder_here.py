@@ -1,36 +1,42 @@
-"""Binder's build without Docker: what repo2docker renders, carried out step by step, then every lab opened in it.
+"""Binder's build without Docker: the steps that repo2docker renders, carried out here, then every lab opened in it.
 
-`.ci/environments.py --binder` calls this. The image's own packages (JupyterLab among them) come from the Python package
-index at the versions that repo2docker has fixed for conda. Server and kernels get one core and, where this machine
-lets a memory cgroup be made, no more memory than Binder's limit.
+    nox -s binder              every lab
+    nox -s binder -- 00 10     these; --promises writes the figure into tests/README.md
+
+It builds a clone of HEAD. The image's own packages (JupyterLab among them) come from the Python package index at the
+versions that repo2docker has fixed for conda. Server and kernel get one core; the most memory they take is measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
-from environments import ROOT, Place, find_python, last_line, reachable
 from packaging.utils import canonicalize_name
 from playwright.sync_api import Error
 
-sys.path.insert(0, str(ROOT / "tests"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from browser_support import LabServer, NotebookPage, lab_browser
+import reliability  # noqa: E402
+from browser_support import LabServer, NotebookPage, lab_browser  # noqa: E402
 
-LIMIT = 2 * 1024**3  # what mybinder.org allows a session
-STEP_SECONDS, LAB_SECONDS = 1800, 600
 MIB = 1024**2
+LIMIT = 2048 * MIB  # what mybinder.org allows a session
+STEP_SECONDS, LAB_SECONDS = 1800, 600
 
 
 def rendered(clone: Path) -> str:
@@ -81,73 +87,65 @@ def image_packages(python: str) -> list[str]:
     return [f"{on_index.get(name, name)}=={known[canonicalize_name(name)]}" for name in names]
 
 
-def build(folder: Path) -> Place:
-    """The environment in `folder`, made as the Dockerfile says; raises RuntimeError that names the step that failed."""
-    python = find_python(python_of(rendered(ROOT)))
-    if python is None:
-        raise RuntimeError(f"Binder's Python {python_of(rendered(ROOT))} is not on this machine")
-    place = Place.make(folder, "binder", python)
-    dockerfile, prefix = rendered(place.clone), place.clone / ".venv"
-    requirements = place.clone / "binder" / "requirements.txt"
-    told = requirements.read_text(encoding="utf-8")
-    index = re.findall(r"^--extra-index-url=(\S+)\n", told, flags=re.MULTILINE)
-    if index and not reachable(index[0]):
-        print(f"{index[0]} is out of reach: left out, so torch may be another build of the same version")
-        requirements.write_text(told.replace(f"--extra-index-url={index[0]}\n", ""), encoding="utf-8")
-    pins = folder / "image.txt"
-    known = image_pins(python_of(dockerfile))
-    pins.write_text("".join(f"{name}=={version}\n" for name, version in known.items()), encoding="utf-8")
-    place.environment.update(KERNEL_PYTHON_PREFIX=str(prefix), REPO_DIR=str(place.clone), PYTHONUNBUFFERED="1")
-    place.environment["PATH"] = f"{prefix / 'bin'}{os.pathsep}{place.environment['PATH']}"
-    place.environment.pop("PIP_EXTRA_INDEX_URL", None)
-    packages = " ".join(image_packages(python_of(dockerfile)))
-    image = [f"{python} -m venv .venv", f"pip install --quiet -c {pins} {packages}"]
-    for step in [*image, *user_steps(dockerfile)]:
+@dataclass(frozen=True)
+class Image:
+    """A clone with what Binder installs in its .venv, and the variables that its steps see."""
+
+    clone: Path
+    environment: dict[str, str]
+
+    def run(self, step: str) -> None:
         print(f"$ {step}", flush=True)
-        if place.run(step, STEP_SECONDS):
-            raise RuntimeError(f"{step}: {last_line(place.log)}")
-    return place
+        bash = ["bash", "-euo", "pipefail", "-c", step]
+        subprocess.run(bash, cwd=self.clone, env=self.environment, timeout=STEP_SECONDS, check=True)
 
 
-@contextlib.contextmanager
-def memory_group(limit: int) -> Iterator[Path | None]:
-    """A memory cgroup (version 1 or 2) of its own with this limit in bytes; None where none can be made."""
-    for parent, file in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
-        group = Path(parent) / f"weightlab-{os.getpid()}"
+def build(folder: Path) -> Image:
+    """The clone in `folder`, made as the Dockerfile says; a step that fails raises an error that names it."""
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], timeout=300, check=True)
+    dockerfile, prefix = rendered(clone), clone / ".venv"
+    python = python_of(dockerfile)
+    if not sys.version.startswith(f"{python}."):
+        raise RuntimeError(f"Binder has Python {python}: run this with it, not with {sys.version.split()[0]}")
+    leave_out_what_is_out_of_reach(clone / "binder" / "requirements.txt")
+    pins = folder / "image.txt"
+    pins.write_text("".join(f"{name}=={version}\n" for name, version in image_pins(python).items()), encoding="utf-8")
+    here = {name: value for name, value in os.environ.items() if name not in ("PIP_EXTRA_INDEX_URL", "OMP_NUM_THREADS")}
+    path = f"{prefix / 'bin'}{os.pathsep}{here['PATH']}"
+    own = {"KERNEL_PYTHON_PREFIX": str(prefix), "REPO_DIR": str(clone), "PYTHONUNBUFFERED": "1", "PATH": path}
+    image = Image(clone, here | own)
+    image.run(f"{sys.executable} -m venv .venv")
+    image.run(f"pip install --quiet -c {pins} {' '.join(image_packages(python))}")
+    for step in user_steps(dockerfile):
+        image.run(step)
+    image.run("pip check")
+    return image
+
+
+def leave_out_what_is_out_of_reach(requirements: Path) -> None:
+    """Without its extra index pip would wait for it long, and for each package."""
+    text = requirements.read_text(encoding="utf-8")
+    for index in re.findall(r"^--extra-index-url=(\S+)$", text, flags=re.MULTILINE):
         try:
-            group.mkdir()
+            urllib.request.urlopen(index, timeout=10).close()
         except OSError:
-            continue
-        try:
-            (group / file).write_text(str(limit), encoding="utf-8")
-        except OSError:
-            group.rmdir()
-            continue
-        try:
-            yield group
-        finally:
-            with contextlib.suppress(OSError):
-                group.rmdir()
-        return
-    yield None
+            print(f"{index} is out of reach: left out, so torch may be another build of the same version")
+            requirements.write_text(text.replace(f"--extra-index-url={index}\n", ""), encoding="utf-8")
 
 
 class BinderServer(LabServer):
-    """JupyterLab as Binder's container starts it: through binder/start, on one core, in the memory group."""
+    """JupyterLab as Binder's container starts it: through binder/start, on one core."""
 
-    def __init__(self, place: Place, group: Path | None) -> None:
-        super().__init__(place.clone / "labs")
-        self.place = place
+    def __init__(self, image: Image) -> None:
+        super().__init__(image.clone / "labs")
+        self.image = image
         core = str(max(os.sched_getaffinity(0)))
-        join = ["bash", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(group)] if group else []
-        start = str(place.clone / "binder" / "start")
-        self.program = (*join, "taskset", "-c", core, start, "jupyter", "lab")
+        self.program = ("taskset", "-c", core, str(image.clone / "binder" / "start"), "jupyter", "lab")
 
     def _environment(self) -> dict[str, str]:
-        without = {**self.place.environment}
-        without.pop("OMP_NUM_THREADS", None)
         own = super()._environment()
-        return {**without, **{name: own[name] for name in own if name.startswith(("JUPYTER", "IPYTHON"))}}
+        return self.image.environment | {name: own[name] for name in own if name.startswith(("JUPYTER", "IPYTHON"))}
 
 
 class Gauge(threading.Thread):
@@ -160,15 +158,11 @@ class Gauge(threading.Thread):
     def run(self) -> None:
         while not self.done.wait(0.25):
             total = 0
-            for process in self._family():
-                with contextlib.suppress(psutil.Error):
-                    total += process.memory_full_info().pss
+            with contextlib.suppress(psutil.Error):
+                for process in [self.process, *self.process.children(recursive=True)]:
+                    with contextlib.suppress(psutil.Error):
+                        total += process.memory_full_info().pss
             self.peak = max(self.peak, total)
-
-    def _family(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.Error):
-            return [self.process, *self.process.children(recursive=True)]
-        return []
 
 
 @dataclass(frozen=True)
@@ -181,12 +175,9 @@ class Opened:
     errors: tuple[str, ...]
 
 
-def open_labs(place: Place, group: Path | None, wanted: list[str]) -> list[Opened]:
+def open_labs(image: Image, labs: list[str]) -> Iterator[Opened]:
     """Run All of each lab in Chromium, one after the other; a kernel ends before the next begins."""
-    labs = [path.name for path in sorted((place.clone / "labs").glob("*.ipynb"))]
-    labs = [name for name in labs if not wanted or name[:2] in wanted]
-    found: list[Opened] = []
-    with lab_browser(BinderServer(place, group)) as lab:
+    with lab_browser(BinderServer(image)) as lab:
         assert lab.server.process is not None
         page: NotebookPage | None = None
         for name in labs:
@@ -202,33 +193,35 @@ def open_labs(place: Place, group: Path | None, wanted: list[str]) -> list[Opene
             seconds = time.monotonic() - begun
             gauge.done.set()
             gauge.join()
-            errors = (*late, *page.cell_errors(), *page.errors)
-            found.append(Opened(name, seconds, gauge.peak, errors))
-            print(f"| {name} | {seconds:.0f} s | {gauge.peak / MIB:.0f} MiB | {'; '.join(errors)} |", flush=True)
-    return found
+            yield Opened(name, seconds, gauge.peak, (*late, *page.cell_errors(), *page.errors))
 
 
-def report(folder: Path, wanted: list[str]) -> tuple[str, str, bool]:
-    """Build, open, print; the promise's id, its figure, and whether all went well."""
-    try:
-        place = build(folder)
-    except (RuntimeError, subprocess.SubprocessError) as error:
-        print(error)
-        return "binder", f"not built: {error}", False
-    consistent = place.run("pip check", 60) == 0
-    versions = place.versions()
-    print(f"pip check: {last_line(place.log)}")
-    print(", ".join(f"{name} {versions[name]}" for name in ("python", "jupyterlab", "ipykernel", "torch")))
-    with memory_group(LIMIT) as group:
-        held = "held to" if group else "not held to (no memory cgroup can be made here)"
-        print(f"one core, {held} {LIMIT / MIB:.0f} MiB\n| lab | Run All | most memory | errors |\n|---|---|---|---|")
-        opened = open_labs(place, group, wanted)
-    worst = max(opened, key=lambda lab: lab.peak)
-    slowest = max(opened, key=lambda lab: lab.seconds)
-    good = sum(not lab.errors for lab in opened)
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Whether what Binder builds starts, and every lab runs in it.")
+    parser.add_argument("labs", nargs="*", metavar="NN", help="such as 00 10; none for all")
+    parser.add_argument("--promises", action="store_true", help="write the figure of all labs into tests/README.md")
+    chosen = parser.parse_args()
+    labs = [path.name for path in sorted((ROOT / "labs").glob("*.ipynb"))]
+    labs = [name for name in labs if not chosen.labs or name[:2] in chosen.labs]
+    opened = []
+    with tempfile.TemporaryDirectory(prefix="weightlab-binder-") as folder:
+        image = build(Path(folder))
+        print("| lab | Run All | most memory | errors |\n|---|---|---|---|")
+        for one in open_labs(image, labs):
+            opened.append(one)
+            said = "; ".join(one.errors)
+            print(f"| {one.lab} | {one.seconds:.0f} s | {one.peak / MIB:.0f} MiB | {said} |", flush=True)
+    peak = max(one.peak for one in opened)
+    good = sum(not one.errors for one in opened)
     figure = (
-        f"{good} of {len(opened)} labs run all cells on one core, {slowest.seconds:.0f} s at most, "
-        f"server and kernel {worst.peak / MIB:.0f} MiB at most of {LIMIT / MIB:,.0f}"
+        f"{good} of {len(opened)} labs run all cells on one core, {max(one.seconds for one in opened):.0f} s at most, "
+        f"server and kernel {peak / MIB:.0f} MiB at most of {LIMIT / MIB:,.0f}"
     )
     print(figure)
-    return "binder", figure, consistent and good == len(opened) and worst.peak < LIMIT
+    if chosen.promises and not chosen.labs:
+        reliability.write({"binder": figure})
+    sys.exit(0 if good == len(opened) and peak < LIMIT else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     option("--whole-labs", "in the browser, run all cells of every lab, not only those that its panels need")
     option("--long", "run the tests marked long as well; alone: --long -m long")
-    option("--promises", "write what the tests measured into README's table of promises")
+    option("--promises", "write what the tests measured into the table of promises, tests/README.md")
     option("--screenshots", "keep pictures of every lab's panels there", action="store", type=Path, metavar="FOLDER")
 
 

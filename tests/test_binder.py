@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from binder_here import rendered
+from binder_here import image_pins, rendered, user_steps
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -37,7 +37,6 @@ def pins(path: Path) -> dict[str, str]:
 
 CONSTRAINTS = pins(BINDER / "constraints.txt")
 REQUIREMENTS = pins(BINDER / "requirements.txt")
-OLDEST = pins(ROOT / ".github" / "oldest.txt")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +61,7 @@ def test_binder_installs_the_pins_in_a_layer_that_commits_do_not_rebuild(dockerf
 
 def test_binder_runs_post_build_and_start(dockerfile: str) -> None:
     assert dockerfile.index("# Copy stuff.") < dockerfile.index("RUN ./binder/postBuild")
+    assert "./binder/postBuild" in user_steps(dockerfile)
     assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
 
 
@@ -80,12 +80,10 @@ def test_binder_gets_the_same_pins_as_everybody() -> None:
     assert REQUIREMENTS.items() <= CONSTRAINTS.items()
 
 
-def test_oldest_is_the_lower_end_of_every_range() -> None:
-    ranges = map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["lab"]])
-    lowest = {canonicalize_name(r.name): s.version for r in ranges for s in r.specifier if s.operator == ">="}
-    assert {name: version.removesuffix(".0") for name, version in OLDEST.items()} == {
-        name: version.removesuffix(".0") for name, version in lowest.items()
-    }
+def test_binders_image_brings_a_jupyterlab_that_the_package_allows() -> None:
+    brought = image_pins((BINDER / "runtime.txt").read_text("utf-8").strip().removeprefix("python-"))
+    for wanted in map(Requirement, PROJECT["optional-dependencies"]["lab"]):
+        assert wanted.specifier.contains(brought[wanted.name]), wanted
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Binder's scripts are for bash; run this test on Linux or macOS")

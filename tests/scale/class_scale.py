@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/scale/class_scale.py --students 20                 labs 01 to 12 in turn, one a student
     .venv/bin/python tests/scale/class_scale.py --students 30 --lab 05        everybody the same lab
-    .venv/bin/python tests/scale/class_scale.py --students 20 --promises      and its figures into README's table
+    .venv/bin/python tests/scale/class_scale.py --students 20 --promises      and its figures into tests/README.md
 
 It needs the extra "hub" and, once, npm for the proxy. Everything is real but the browser: JupyterHub, its proxy, a
 JupyterLab server and a kernel for each student, and the page's messages, with which simulated students
@@ -32,12 +32,15 @@ from typing import TypeVar
 
 import numpy as np
 import psutil
-import reliability
-from browser_support import LABS
-from class_hub import Census, Hub, Taken, census, missing, running_hub
-from simulated_student import Student
 
-from weightlab.validate import whole_number
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+import reliability  # noqa: E402
+from browser_support import LABS  # noqa: E402
+from class_hub import Census, Hub, Taken, census, missing, running_hub  # noqa: E402
+from simulated_student import Student  # noqa: E402
+
+from weightlab.validate import whole_number  # noqa: E402
 
 PROMISE, PROMISED = "class", 20  # in promises.toml
 EVERYBODY, QUARTER = "all at once", "a quarter at a time"
@@ -205,7 +208,7 @@ def processor_rows(lesson: Lesson) -> list[tuple[str, str]]:
 
 
 def figure(lesson: Lesson) -> str:
-    """The figure for README's table."""
+    """The figure for the table of promises."""
     end = lesson.censuses[f"trained, {QUARTER}"]
     memory = [one(end, student.name).pss for student in lesson.students if not student.gone]
     every = {phase: lesson.gathered("latencies", phase) for phase in PARTS}
@@ -254,7 +257,7 @@ def main() -> None:
     parser.add_argument("--students", type=int, default=PROMISED)
     parser.add_argument("--lab", action="append", default=[], help="a lab's number, such as 05; several take turns")
     parser.add_argument("--minutes", type=float, default=45, help="give up after so long")
-    parser.add_argument("--promises", action="store_true", help="write the figures into README's table")
+    parser.add_argument("--promises", action="store_true", help="write the figures into tests/README.md")
     chosen = parser.parse_args()
     try:
         labs, count = chosen_labs(chosen.lab), whole_number("students", chosen.students, 1, 1000)

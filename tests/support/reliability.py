@@ -1,18 +1,20 @@
-"""README's table of promises: what is promised, the tests that hold it, and the figure that they measured last.
+"""The table of promises in tests/README.md: what is promised, the tests that hold it, and what they measured last.
 
     .venv/bin/pytest --promises                     what the usual tests prove
     .venv/bin/pytest --long -m long --promises      what the long ones prove
+    .venv/bin/python tests/support/reliability.py environments "9 of 9 without a failure"    where no command writes it
 
 promises.toml says the promises. A test measures with pytest's own `record_property("seconds", 2.9)`; a promise's figure
 is a format string over what its tests recorded: `{largest.seconds:.1f}`, `{smallest.…}`, `{total.…}`, and `{passed}`,
 how many of them passed. A row is written when all its tests ran and passed. A promise without tests is kept by a
-command, which calls `write` itself.
+command, which writes the row itself or whose end somebody writes down.
 """
 
 from __future__ import annotations
 
 import datetime
 import re
+import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -25,7 +27,7 @@ import pytest
 Record = Callable[[str, object], None]  # pytest's fixture `record_property`
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+PAGE = ROOT / "tests" / "README.md"
 MARK = "<!-- table: promises -->"
 HEAD = "| promise | held by | last figure | measured |\n|---|---|---|---|\n"
 NOTHING_YET = "not measured yet"
@@ -48,7 +50,11 @@ class Promise:
         if self.command:
             return f"`{self.command}`"
         files = dict.fromkeys(test.partition("::")[0].rstrip("/") for test in self.tests)
-        return ", ".join(f"[{Path(file).stem}]({file})" for file in files)
+        return ", ".join(f"[{Path(file).stem}]({from_the_page(file)})" for file in files)
+
+
+def from_the_page(file: str) -> str:
+    return file.removeprefix("tests/") if file.startswith("tests/") else f"../{file}"
 
 
 def promises() -> dict[str, Promise]:
@@ -76,13 +82,13 @@ def table(figures: Mapping[str, tuple[str, str]]) -> str:
     return HEAD + "".join(rows)
 
 
-def write(measured: Mapping[str, str], readme: Path = README) -> None:
-    """Put these figures, by promise's id, and today's date into README's table; the other rows keep theirs."""
-    text = readme.read_text(encoding="utf-8")
+def write(measured: Mapping[str, str], page: Path = PAGE) -> None:
+    """Put these figures, by promise's id, and today's date into the page's table; the other rows keep theirs."""
+    text = page.read_text(encoding="utf-8")
     today = datetime.date.today().isoformat()
     known = promises()
     figures = last_figures(text) | {known[name].says: (figure, today) for name, figure in measured.items()}
-    readme.write_text(TABLE.sub(lambda _: f"{MARK}\n{table(figures)}", text), encoding="utf-8")
+    page.write_text(TABLE.sub(lambda _: f"{MARK}\n{table(figures)}", text), encoding="utf-8")
 
 
 @dataclass
@@ -136,7 +142,7 @@ class Figures:
         write(self.written)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        terminalreporter.section("promises, written into README.md")
+        terminalreporter.section("promises, written into tests/README.md")
         for name, figure in self.written.items():
             terminalreporter.write_line(f"{name}: {figure}")
 
@@ -148,3 +154,7 @@ def join(config: pytest.Config) -> None:
     if config.getoption("keyword") or any("::" in argument for argument in config.args):
         raise pytest.UsageError("--promises needs whole files: leave out -k and the names of single tests")
     config.pluginmanager.register(Figures(), "promises")
+
+
+if __name__ == "__main__":
+    write(dict([sys.argv[1:]]))
