@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,36 +24,68 @@ from weightlab.networks.time_gradients import (
     predicted_radius,
 )
 from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
-from weightlab.stage.controls import Choice, Control, Question, Slider, linear
+from weightlab.stage.controls import Choice, Slider, linear
+from weightlab.stage.lenses import Lens, Setting, field, whole
 from weightlab.stage.panel import Panel, Row, row, spoken, verdict
-from weightlab.validate import choose, whole_number
 
 BATCH = 32  # digits on which each change is measured
 STARTS = tuple(name for name, entry in INITIALIZERS.items() if entry.follows_size)
 TAKES_GAIN = tuple(name for name in STARTS if INITIALIZERS[name].gain_from != "none")
-DEFAULTS: dict[str, Any] = {
-    "cell": "rnn",
-    "initializer": "pytorch_default",
-    "gain": 1.0,
-    "activation": "tanh",
-    "keep_bias": 0.0,
-    "width": 32,
-    "seed": 0,
-}
 
 
-def time_gradients_controls() -> list[Control]:
-    """The panel's controls."""
+@dataclass(frozen=True)
+class TimeGradientExperiment:
+    """A recurrent network before training: which one, and the seed of its weights."""
+
+    cell: str = "rnn"
+    initialization: InitializationSettings = initialization("pytorch_default")
+    activation: str = "tanh"
+    keep_bias: float = 0.0
+    width: int = 32
+    seed: int = 0
+
+
+def _initialized(name: str, values: Mapping[str, Any]) -> InitializationSettings:
+    return initialization(name, gain=values["gain"]) if name in TAKES_GAIN else initialization(name)
+
+
+INITIALIZER = Lens(
+    lambda experiment: experiment.initialization.name,
+    lambda experiment, name, values: replace(experiment, initialization=_initialized(name, values)),
+)
+GAIN = Lens(
+    lambda experiment: experiment.initialization.gain if experiment.initialization.name in TAKES_GAIN else None,
+    lambda experiment, value, values: replace(
+        experiment, initialization=_initialized(experiment.initialization.name, values)
+    ),
+)
+
+
+def _of_cell(name: str, plain: bool) -> Lens:
+    """A field that plays a part with the plain cell only, or with the others only."""
+    whole_field = field(name)
+    return Lens(
+        lambda experiment: getattr(experiment, name) if _is_plain(experiment.cell) == plain else None, whole_field.put
+    )
+
+
+def time_gradients_settings() -> list[Setting]:
+    """What can be set on the panel."""
     activations = tuple((name, ACTIVATIONS[name].label) for cell in CELLS for name in MODELS[cell].activations)
+    starts = tuple((name, INITIALIZERS[name].label) for name in STARTS)
+    bias = Slider("keep_bias", "Keep gate's bias", linear(-2.0, 8.0, 41), "LSTM's forget gate, GRU's update gate")
+    units = Slider("width", "Units", (4, 8, 16, 32, 48, 64, 96, 128), "wider follows theory closer")
+    narrow = whole("width", 1, 512, "wider ones are for measure_time_gradients")
     return [
-        Choice("cell", "Cell", tuple((name, MODELS[name].label) for name in CELLS)),
-        Choice("initializer", "Initialization", tuple((name, INITIALIZERS[name].label) for name in STARTS)),
-        Slider("gain", "Gain", linear(0.2, 3.0, 57), "factor on the weights"),
-        Choice("activation", "Activation", activations, "of the plain cell"),
-        Slider("keep_bias", "Keep gate's bias", linear(-2.0, 8.0, 41), "LSTM's forget gate, GRU's update gate"),
-        Slider("width", "Units", (4, 8, 16, 32, 48, 64, 96, 128), "wider follows theory closer"),
-        Slider("seed", "Seed", tuple(range(21)), "other random weights"),
-    ]
+        Setting(Choice("cell", "Cell", tuple((name, MODELS[name].label) for name in CELLS)), field("cell"), "rnn"),
+        Setting(Choice("initializer", "Initialization", starts), INITIALIZER, "pytorch_default"),
+        Setting(Slider("gain", "Gain", linear(0.2, 3.0, 57), "factor on the weights"), GAIN, 1.0),
+        Setting(Choice("activation", "Activation", activations, "of the plain cell"), _of_cell("activation", True),
+                "tanh"),
+        Setting(bias, _of_cell("keep_bias", False), 0.0),
+        Setting(units, field("width", narrow), 32),
+        Setting(Slider("seed", "Seed", tuple(range(21)), "other random weights"), field("seed"), 0),
+    ]  # fmt: skip
 
 
 def _is_plain(cell: str) -> bool:
@@ -66,87 +99,73 @@ class TimeGradientsPanel(Panel):
     Each change measures one network; `averaged()` measures several seeds. Values may be given by name.
     """
 
-    def __init__(
-        self, *, questions: Sequence[Question] = (), title: str = "Gradients through time", **values: Any
-    ) -> None:
-        for name in values:
-            choose("setting", name, DEFAULTS)
-        self._digits: Dataset = dataset("digits")
-        super().__init__(
-            time_gradients_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=340
-        )
+    heading, tall = "Gradients through time", 340
 
-    def initialization(self, values: dict[str, Any]) -> InitializationSettings:
-        """The initialization that these values stand for."""
-        name = values["initializer"]
-        return initialization(name, gain=values["gain"]) if name in TAKES_GAIN else initialization(name)
+    def _declared(self) -> list[Setting]:
+        self._digits: Dataset = dataset("digits")
+        return time_gradients_settings()
+
+    def _first(self) -> TimeGradientExperiment:
+        return TimeGradientExperiment()
 
     def averaged(self, seeds: int = 5) -> TimeGradientRecord:
         """The present settings measured for `seeds` networks."""
-        return self._measure(self.values, seeds, 0)
+        return self._measure(self.asked, seeds, 0)
 
     @property
     def program(self) -> str:
         """A plain PyTorch program that measures the network now shown."""
-        v = self.values
+        asked: TimeGradientExperiment = self.asked
         return time_gradients_program(
-            v["cell"],
-            self.initialization(v),
+            asked.cell,
+            asked.initialization,
             self._digits,
-            activation=v["activation"],
-            width=int(v["width"]),
-            keep_bias=v["keep_bias"],
-            seed=int(v["seed"]),
+            activation=asked.activation,
+            width=asked.width,
+            keep_bias=asked.keep_bias,
+            seed=int(asked.seed),
             batch=BATCH,
         )
 
-    def _measure(self, values: dict[str, Any], seeds: int, first_seed: int) -> TimeGradientRecord:
+    def _measure(self, asked: TimeGradientExperiment, seeds: int, first_seed: int) -> TimeGradientRecord:
         return measure_time_gradients(
-            values["cell"],
-            self.initialization(values),
+            asked.cell,
+            asked.initialization,
             self._digits,
-            activation_name=values["activation"],
-            width=whole_number("width", values["width"], 1, 512, why="wider ones are for measure_time_gradients"),
-            keep_bias=0.0 if _is_plain(values["cell"]) else values["keep_bias"],
+            activation_name=asked.activation,
+            width=asked.width,
+            keep_bias=0.0 if _is_plain(asked.cell) else asked.keep_bias,
             seeds=seeds,
             first_seed=first_seed,
             batch=BATCH,
         )
 
-    def _unused(self, values: dict[str, Any]) -> list[str]:
-        unused = [] if values["initializer"] in TAKES_GAIN else ["gain"]
-        return [*unused, "keep_bias" if _is_plain(values["cell"]) else "activation"]
+    def _apply(self, asked: TimeGradientExperiment, every: dict[str, Any], seq: int | None) -> None:
+        record = self._measure(asked, 1, asked.seed)
+        theory = self._theory(asked, record.gradients.shape[1])
+        picture = time_gradients_picture(record, theory, asked.cell)
+        self.record = record
+        self._publish(asked, every, picture, _rows(asked, record, theory), seq)
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        record = self._measure(values, 1, values["seed"])
-        theory = self._theory(values, record.gradients.shape[1])
-        picture = time_gradients_picture(record, theory, values["cell"])
-        self.experiment, self.record = dict(values), record
-        self._publish(values, picture, self._rows(values, record, theory), seq)
-
-    def _theory(self, values: dict[str, Any], steps: int) -> Tensor | None:
+    def _theory(self, asked: TimeGradientExperiment, steps: int) -> Tensor | None:
         """Gradient over that at the last step: mean field for the plain cell, the gate by itself for the others."""
-        if not _is_plain(values["cell"]):
-            return gate_alone(values["keep_bias"], steps)
-        return predict_time_gradients(
-            self.initialization(values),
-            self._digits.x_train[:BATCH],
-            activation_name=values["activation"],
-            width=int(values["width"]),
-        )
+        if not _is_plain(asked.cell):
+            return gate_alone(asked.keep_bias, steps)
+        x = self._digits.x_train[:BATCH]
+        return predict_time_gradients(asked.initialization, x, activation_name=asked.activation, width=asked.width)
 
-    def _rows(self, values: dict[str, Any], record: TimeGradientRecord, theory: Tensor | None) -> list[Row]:
-        ratio, whole = record.ratios[0], record.first_to_last[0]
-        expected = "–" if theory is None else spoken(float(theory[0]) ** (1 / (len(theory) - 1)), ".3f")
-        rows = [row("gradient × per time step, backwards", expected, spoken(float(ratio), ".3f"))]
-        if _is_plain(values["cell"]):
-            radius = predicted_radius(self.initialization(values), int(values["width"]), values["activation"])
-            found = float(record.radii[0])
-            rows.append(row("spectral radius of the recurrent matrix", f"{radius:.2f}", f"{found:.2f}"))
-        whole_theory = "–" if theory is None else spoken(float(theory[0]), ".1e")
-        rows.append(row("time step 1 : time step 64", whole_theory, spoken(float(whole), ".1e")))
-        rows.append(verdict(_verdict(float(whole))))
-        return rows
+
+def _rows(asked: TimeGradientExperiment, record: TimeGradientRecord, theory: Tensor | None) -> list[Row]:
+    ratio, whole_way = record.ratios[0], record.first_to_last[0]
+    expected = "–" if theory is None else spoken(float(theory[0]) ** (1 / (len(theory) - 1)), ".3f")
+    rows = [row("gradient × per time step, backwards", expected, spoken(float(ratio), ".3f"))]
+    if _is_plain(asked.cell):
+        radius = predicted_radius(asked.initialization, asked.width, asked.activation)
+        found = float(record.radii[0])
+        rows.append(row("spectral radius of the recurrent matrix", f"{radius:.2f}", f"{found:.2f}"))
+    whole_theory = "–" if theory is None else spoken(float(theory[0]), ".1e")
+    rows.append(row("time step 1 : time step 64", whole_theory, spoken(float(whole_way), ".1e")))
+    return [*rows, verdict(_verdict(float(whole_way)))]
 
 
 def _verdict(ratio: float) -> str:

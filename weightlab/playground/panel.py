@@ -10,7 +10,7 @@ from weightlab.networks.datasets import Dataset, dataset
 from weightlab.networks.models import model
 from weightlab.pictures.picture import Picture
 from weightlab.playground.film import Film
-from weightlab.playground.settings import LIVE, USUAL, live_settings, same_rule, training_settings
+from weightlab.playground.settings import LIVE, USUAL, same_rule, training_settings
 from weightlab.programs.experiments import program_of
 from weightlab.rules.update_rules import optimizer
 from weightlab.stage.controls import Question
@@ -19,6 +19,7 @@ from weightlab.stage.live_runs import BYTES_PER_MESSAGE, OVER, LivePanel
 from weightlab.stage.own import in_texts, own_things
 from weightlab.stage.panel import Row
 from weightlab.stage.take_home import is_panel_text
+from weightlab.stage.training_lenses import live_settings
 from weightlab.texts.experiments import from_text, to_text
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.record import TrainingRecord

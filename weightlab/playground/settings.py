@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from weightlab.networks.activations import ACTIVATIONS
 from weightlab.networks.datasets import DATASETS, Dataset
-from weightlab.networks.initializers import INITIALIZERS, initialization
+from weightlab.networks.initializers import INITIALIZERS
 from weightlab.networks.losses import LOSSES
-from weightlab.networks.models import MODELS, READINGS, ModelSettings, model
+from weightlab.networks.models import MODELS, READINGS, model
 from weightlab.rules.schedules import SCHEDULES, schedule
 from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.stage.controls import PACES, Choice, Slider, Toggle, logarithmic
 from weightlab.stage.lenses import PACE, Lens, Setting, Values, field
 from weightlab.stage.own import Own, entry_of, has_momentum, labels
+from weightlab.stage.training_lenses import BATCH_SIZE, INITIALIZER, MOMENTUM, RATE, of_model
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
 from weightlab.validate import choose
 
@@ -49,24 +50,24 @@ def training_settings(own: Own, read: Callable[[str, float], Dataset], shown: Se
                  for name, entry in DATASETS.items())  # fmt: skip
     losses = {name: one for name, one in LOSSES.items() if not one.two_classes}
     settings = (
-        Setting(Slider("learning_rate", "Learning rate η", logarithmic(1e-4, 10.0, 101), _NOW), _rate(), 0.05),
-        Setting(Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), _NOW), _momentum(own), 0.9),
+        Setting(Slider("learning_rate", "Learning rate η", logarithmic(1e-4, 10.0, 101), _NOW), RATE, 0.05),
+        Setting(Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), _NOW), MOMENTUM, 0.9),
         Setting(Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"), PACE, 60.0),
         Setting(Choice("rule", "Update rule", labels(UPDATE_RULES) + own.options("rule"), _NEW), _rule(own),
                 "gradient_descent"),
         Setting(Choice("schedule", "Schedule", labels(SCHEDULES) + own.options("schedule"), _NEW), _schedule(own),
                 "constant"),
-        Setting(Choice("activation", "Activation", labels(ACTIVATIONS), _NEW), _of_model("activation", own), "tanh"),
+        Setting(Choice("activation", "Activation", labels(ACTIVATIONS), _NEW), of_model("activation"), "tanh"),
         Setting(Choice("initializer", "Initialization", labels(INITIALIZERS), _NEW), INITIALIZER, "xavier_normal"),
         Setting(Choice("model", "Network", labels(MODELS) + own.options("model"), _NEW), _model(own, read),
                 "mlp"),
-        Setting(Slider("depth", "Hidden layers", tuple(range(1, 31)), _NEW), _of_model("depth", own), 8),
-        Setting(Slider("width", "Units a layer", (2, 4, 8, 16, 32, 48, 64, 96, 128), _NEW), _of_model("width", own),
+        Setting(Slider("depth", "Hidden layers", tuple(range(1, 31)), _NEW), of_model("depth"), 8),
+        Setting(Slider("width", "Units a layer", (2, 4, 8, 16, 32, 48, 64, 96, 128), _NEW), of_model("width"),
                 32),
         Setting(Choice("reading", "Image read by", tuple((name, name) for name in READINGS), _NEW),
-                _of_model("reading", own), "rows"),
-        Setting(Toggle("batch_norm", "Batch normalization", _NEW), _of_model("batch_norm", own), False),
-        Setting(Toggle("residual", "Residual connections", _NEW), _of_model("residual", own), False),
+                of_model("reading"), "rows"),
+        Setting(Toggle("batch_norm", "Batch normalization", _NEW), of_model("batch_norm"), False),
+        Setting(Toggle("residual", "Residual connections", _NEW), of_model("residual"), False),
         Setting(Slider("clip_norm", "Clip gradient norm at", (0.0, *OFF_OR["clip_norm"]), f"0 switches it off; {_NOW}"),
                 _bound("clip_norm"), 0.0),
         Setting(Slider("clip_value", "Clip each entry at", (0.0, *OFF_OR["clip_value"]), f"0 switches it off; {_NOW}"),
@@ -85,25 +86,6 @@ def training_settings(own: Own, read: Callable[[str, float], Dataset], shown: Se
 
 
 # ---- lenses ------------------------------------------------------------------------------------------------------
-
-
-def _rate() -> Lens:
-    def put(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
-        return experiment.replace(optimizer=experiment.optimizer.replace(learning_rate=value))
-
-    return Lens(lambda experiment: experiment.optimizer.learning_rate, put)
-
-
-def _momentum(own: Own) -> Lens:
-    def put(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
-        if not has_momentum(experiment.optimizer):
-            return experiment
-        return experiment.replace(optimizer=experiment.optimizer.replace(momentum=value))
-
-    def get(experiment: TrainingExperiment) -> Any:
-        return experiment.optimizer.momentum if has_momentum(experiment.optimizer) else None
-
-    return Lens(get, put)
 
 
 def _rule(own: Own) -> Lens:
@@ -136,25 +118,6 @@ def _model(own: Own, read: Callable[[str, float], Dataset]) -> Lens:
         return experiment.replace(model=chosen, dataset=_data(experiment, own, read, values))
 
     return Lens(lambda experiment: entry_of("model", experiment.model, own), put)
-
-
-def _of_model(setting: str, own: Own) -> Lens:
-    """A setting of the package's own networks."""
-
-    def has(settings: ModelSettings) -> bool:
-        return settings not in own.model.values() and setting in dict(settings.settings)
-
-    def put(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
-        now = experiment.model
-        if not has(now):
-            return experiment
-        return experiment.replace(model=model(now.name, **{**dict(now.settings), setting: value}))
-
-    return Lens(lambda one: dict(one.model.settings)[setting] if has(one.model) else None, put)
-
-
-def _put_initializer(experiment: TrainingExperiment, name: str, values: Values) -> TrainingExperiment:
-    return experiment.replace(initialization=initialization(name))
 
 
 def _bound(name: str) -> Lens:
@@ -190,18 +153,6 @@ def _label_noise(own: Own, read: Callable[[str, float], Dataset]) -> Lens:
         return None if mine else dict(experiment.dataset.settings).get("label_noise", 0.0)
 
     return Lens(get, put)
-
-
-INITIALIZER = Lens(lambda experiment: experiment.initialization.name, _put_initializer)
-BATCH_SIZE = Lens(
-    lambda experiment: experiment.batch_size or len(experiment.dataset.y_train),
-    lambda experiment, value, values: experiment.replace(batch_size=value),
-)
-
-
-def live_settings(experiment: TrainingExperiment, names: Sequence[str]) -> Mapping[str, float | None]:
-    """What a Training is to change midway, of these settings."""
-    return {name: experiment.settings[name] for name in names if name in experiment.settings}
 
 
 def same_rule(thing: object, rule: object) -> bool:

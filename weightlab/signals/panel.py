@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,40 +15,68 @@ from weightlab.networks.initializers import INITIALIZERS, InitializationSettings
 from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
 from weightlab.signals.measure import SignalRecord, checked_size, measure_signals, predict_signals
 from weightlab.signals.program import signal_program
-from weightlab.stage.controls import Choice, Control, Question, Slider, logarithmic
+from weightlab.stage.controls import Choice, Slider, logarithmic
+from weightlab.stage.lenses import Lens, Setting, field, whole
+from weightlab.stage.own import labels
 from weightlab.stage.panel import Panel, Row, row, spoken, verdict
 from weightlab.theory.signals import SignalPrediction
-from weightlab.validate import choose, whole_number
 
 # Settings of initializers that have a slider, with the first entry that offers one.
 SLIDERS = {name: entry for entry in [*INITIALIZERS.values()][::-1] for name in entry.sliders}
-DEFAULTS: dict[str, Any] = {
-    "activation": "relu",
-    "initializer": "he_normal",
-    "depth": 20,
-    "width": 128,
-    "gain": 1.0,
-    **{name: entry.settings[name] for name, entry in SLIDERS.items()},
-    "seed": 0,
-}
 TAKES_GAIN = tuple(name for name, entry in INITIALIZERS.items() if entry.gain_from == "one")
 
 
-def signal_controls() -> list[Control]:
-    """The panel's controls."""
+@dataclass(frozen=True)
+class SignalExperiment:
+    """A network before training: which one, and the seed of its weights."""
+
+    activation: str = "relu"
+    initialization: InitializationSettings = initialization("he_normal")
+    depth: int = 20
+    width: int = 128
+    seed: int = 0
+
+
+def _initialized(name: str, values: Mapping[str, Any]) -> InitializationSettings:
+    """The initialization with those of the sliders' values that it takes."""
+    given = {setting: values[setting] for setting in INITIALIZERS[name].sliders}
+    return initialization(name, **given, **({"gain": values["gain"]} if name in TAKES_GAIN else {}))
+
+
+def _start(setting: str) -> Lens:
+    """A number of the initialization, if it takes it."""
+
+    def get(experiment: SignalExperiment) -> Any:
+        start = experiment.initialization
+        if setting == "gain":
+            return start.gain if start.name in TAKES_GAIN else None
+        return dict(start.settings)[setting] if setting in INITIALIZERS[start.name].sliders else None
+
+    def put(experiment: SignalExperiment, value: Any, values: Mapping[str, Any]) -> SignalExperiment:
+        return replace(experiment, initialization=_initialized(experiment.initialization.name, values))
+
+    return Lens(get, put)
+
+
+INITIALIZER = Lens(
+    lambda experiment: experiment.initialization.name,
+    lambda experiment, name, values: replace(experiment, initialization=_initialized(name, values)),
+)
+
+
+def signal_settings() -> list[Setting]:
+    """What can be set on the panel."""
+    gains = tuple(round(0.2 + 0.05 * i, 2) for i in range(57))
+    widths = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
+    narrow = whole("width", 1, 1024, "wider ones are for measure_signals")
     return [
-        Choice("activation", "Activation", tuple((name, entry.label) for name, entry in ACTIVATIONS.items())),
-        Choice("initializer", "Initialization", tuple((name, entry.label) for name, entry in INITIALIZERS.items())),
-        Slider("depth", "Layers", tuple(range(2, 51)), "how many layers the signal passes"),
-        Slider("width", "Units a layer", (4, 8, 16, 32, 48, 64, 96, 128, 192, 256), "wider follows theory closer"),
-        Slider(
-            "gain",
-            "Gain",
-            tuple(round(0.2 + 0.05 * i, 2) for i in range(57)),
-            "Xavier and orthogonal: factor on the weights",
-        ),
-        *(_slider(name, entry) for name, entry in SLIDERS.items()),
-        Slider("seed", "Seed", tuple(range(21)), "other random weights"),
+        Setting(Choice("activation", "Activation", labels(ACTIVATIONS)), field("activation"), "relu"),
+        Setting(Choice("initializer", "Initialization", labels(INITIALIZERS)), INITIALIZER, "he_normal"),
+        Setting(Slider("depth", "Layers", tuple(range(2, 51)), "that the signal passes"), field("depth"), 20),
+        Setting(Slider("width", "Units a layer", widths, "wider follows theory closer"), field("width", narrow), 128),
+        Setting(Slider("gain", "Gain", gains, "Xavier and orthogonal: factor on the weights"), _start("gain"), 1.0),
+        *(Setting(_slider(name, entry), _start(name), entry.settings[name]) for name, entry in SLIDERS.items()),
+        Setting(Slider("seed", "Seed", tuple(range(21)), "other random weights"), field("seed"), 0),
     ]
 
 
@@ -63,49 +92,37 @@ class SignalPanel(Panel):
     Each change measures one network of these settings; `averaged()` measures many seeds. Values may be given by name.
     """
 
-    def __init__(
-        self, *, questions: Sequence[Question] = (), title: str = "Signals through depth", **values: Any
-    ) -> None:
-        for name in values:
-            choose("setting", name, DEFAULTS)
-        super().__init__(signal_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=330)
+    heading, tall = "Signals through depth", 330
 
-    def initialization(self, values: dict[str, Any]) -> InitializationSettings:
-        """The initialization that these values stand for."""
-        name = values["initializer"]
-        settings = {key: values[key] for key in SLIDERS if key in INITIALIZERS[name].settings}
-        return initialization(name, gain=values["gain"] if name in TAKES_GAIN else "auto", **settings)
+    def _declared(self) -> list[Setting]:
+        return signal_settings()
 
-    def _unused(self, values: dict[str, Any]) -> list[str]:
-        name = values["initializer"]
-        unused = [] if name in TAKES_GAIN else ["gain"]
-        return [*unused, *(key for key in SLIDERS if key not in INITIALIZERS[name].settings)]
+    def _first(self) -> SignalExperiment:
+        return SignalExperiment()
 
     def averaged(self, seeds: int = 20) -> SignalRecord:
         """The present settings measured for `seeds` networks."""
-        v = self.values
-        return measure_signals(v["activation"], self.initialization(v), int(v["depth"]), int(v["width"]), seeds=seeds)
+        return measure_signals(*_shape(self.asked), seeds=seeds)
 
     @property
     def program(self) -> str:
         """A plain PyTorch program that measures the network now shown."""
-        v = self.values
-        start = self.initialization(v)
-        return signal_program(v["activation"], start, int(v["depth"]), int(v["width"]), int(v["seed"]))
+        return signal_program(*_shape(self.asked), int(self.asked.seed))
 
-    def _drawn(self, values: dict[str, Any]) -> tuple[Any, SignalRecord, Picture, list[Row]]:
-        settings = self.initialization(values)
-        width = whole_number("width", values["width"], 1, 1024, why="wider ones are for measure_signals")
-        shape = values["activation"], settings, *checked_size(values["depth"], width)
-        record = measure_signals(*shape, seeds=1, first_seed=values["seed"])
+    def _drawn(self, asked: SignalExperiment, every: dict[str, Any]) -> tuple[SignalRecord, Picture, list[Row]]:
+        shape = _shape(asked)
+        record = measure_signals(*shape, seeds=1, first_seed=asked.seed)
         prediction = predict_signals(*shape)
-        picture = signal_picture(record, prediction, _words(values))
-        return shape, record, picture, signal_reading(record, prediction)
+        return record, signal_picture(record, prediction, _words(asked)), signal_reading(record, prediction)
 
 
-def _words(values: dict[str, Any]) -> str:
-    names = ACTIVATIONS[values["activation"]].label, INITIALIZERS[values["initializer"]].label
-    return f"{' + '.join(names)}, {int(values['depth'])} layers of {int(values['width'])} units"
+def _shape(asked: SignalExperiment) -> tuple[str, InitializationSettings, int, int]:
+    return asked.activation, asked.initialization, *checked_size(asked.depth, asked.width)
+
+
+def _words(asked: SignalExperiment) -> str:
+    names = ACTIVATIONS[asked.activation].label, INITIALIZERS[asked.initialization.name].label
+    return f"{' + '.join(names)}, {int(asked.depth)} layers of {int(asked.width)} units"
 
 
 def signal_picture(record: SignalRecord, prediction: SignalPrediction | None, words: str) -> Picture:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from weightlab.stage.controls import Control
-from weightlab.validate import number
+from weightlab.validate import number, whole_number
 
 Values = Mapping[str, Any]
 
@@ -43,7 +44,18 @@ class Setting:
 
 def field(name: str, check: Callable[[Any], Any] = lambda value: value) -> Lens:
     """A field of the experiment, whose value `check` may refuse or convert before."""
-    return Lens(attrgetter(name), lambda experiment, value, values: experiment.replace(**{name: check(value)}))
+    return Lens(attrgetter(name), lambda experiment, value, values: changed(experiment, **{name: check(value)}))
+
+
+def changed(experiment: Any, **fields: Any) -> Any:
+    """The experiment with other fields; its own `replace` knows more, where it has one."""
+    replace = getattr(experiment, "replace", None)
+    return dataclasses.replace(experiment, **fields) if replace is None else replace(**fields)
+
+
+def whole(name: str, low: int, high: int, why: str = "") -> Callable[[Any], int]:
+    """A check for whole numbers in a range, see validate.whole_number."""
+    return lambda value: whole_number(name, value, low, high, why=why)
 
 
 def inside(part: str, lens: Lens) -> Lens:
@@ -54,7 +66,7 @@ def inside(part: str, lens: Lens) -> Lens:
         return lens.get(getattr(experiment, part))
 
     def put(experiment: Any, value: Any, values: Values) -> Any:
-        return experiment.replace(**{part: lens.put(getattr(experiment, part), value, values)})
+        return changed(experiment, **{part: lens.put(getattr(experiment, part), value, values)})
 
     return Lens(get, put)
 

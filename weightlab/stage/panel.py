@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
 
 from IPython import get_ipython
@@ -22,6 +23,7 @@ from weightlab.stage.worker import Mail, Worker
 from weightlab.validate import choose, whole_number
 
 Row = dict[str, str]
+T = TypeVar("T")
 _MAIL = {"hello", "set", "command", "branch", "join", "load", "home", "page", "predict", "fan", "reveal"}
 
 
@@ -157,6 +159,10 @@ class Panel(TakeHome):
     def _may_measure(self) -> bool:
         """Whether the questions are about what is now shown: not about a run whose settings changed midway."""
         return True
+
+    def _cached(self, function: Callable[..., T], most: int = 12) -> Callable[..., T]:
+        """The function with its last results kept as long as the panel lives; its arguments must be hashable."""
+        return lru_cache(most)(function)
 
     # ---- for cells and tests -------------------------------------------------------------------------------------
 
