@@ -205,7 +205,7 @@ def seen_rgb(colour: Colour, sight: str | None) -> Colour:
 def test_colours_that_come_close_to_anyone_differ_in_dash_or_marker(kind: str) -> None:
     colours = palette(kind)
     for one, other in itertools.combinations(range(len(colours)), 2):
-        told = DASHES[one % len(DASHES)] != DASHES[other % len(DASHES)] or MARKERS[one % len(MARKERS)] != MARKERS[other % len(MARKERS)]
+        told = DASHES[one % len(DASHES)] != DASHES[other % len(DASHES)] or MARKERS[one % 4] != MARKERS[other % 4]
         assert told or apart(colours[one], colours[other]) >= FAR, (one, other)
 
 
@@ -224,7 +224,7 @@ def test_some_pairs_do_come_close_so_that_dashes_and_markers_are_needed() -> Non
 
 def test_pictures_without_a_kernel_have_the_colours_and_markers_of_the_light_stage() -> None:
     assert list(style.PALETTE) == palette("light")
-    assert len(style.DASHES) == len(DASHES) and len(style.MARKERS) == len(MARKERS)
+    assert len(style.DASHES) == len(DASHES) and len(style.MARKERS) == len(MARKERS) == 4
     for index, colour in enumerate(layer_colours("light")):
         drawn = np.array(still._layer_colour(index, 41)[:3])
         assert deltaE(drawn, colour, input_space="sRGB1") < FAR / 3  # the stage mixes viridis from five of its colours

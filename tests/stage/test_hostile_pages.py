@@ -34,7 +34,7 @@ SINKS = (
     r"|sendBeacon|importScripts|\bimport\b|https?://"
 )
 NAMESPACE = "http://www.w3.org/2000/svg"  # a name, which no browser asks for
-OWN_IMPORT = re.compile(r'^import \{ [\w, ]+ \} from "\./[\w/]+\.js";$', re.MULTILINE)  # joined into one text beforehand
+OWN_IMPORT = re.compile(r'^import \{ [\w, ]+ \} from "\./[\w/]+\.js";$', re.MULTILINE)  # joined before
 TAG = r"</?(?:a|p|h1|li|ol|td|th|tr|table|img|iframe|header|footer|nav|i|code|span|div|script|style)[ >]"
 # Pieces of HTML that Python puts in without escaping them there: they are made of escaped pieces, or are our own words.
 MADE_OF_ESCAPED = {"body", "rest", "links", "entries", "intro", "title", "top", "bottom", "text",

@@ -9,7 +9,7 @@ function withRoom(numbers, size) {
 }
 
 // One row a step. Grows as rows arrive; reading between two rows interpolates.
-export class Table {
+class Table {
   constructor(columns, data, steps) { Object.assign(this, { columns, data, steps, rows: steps.length }); }
 
   append(rows, steps) {
