@@ -11,7 +11,6 @@ import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -94,10 +93,21 @@ def test_a_table_grows_and_is_read_between_its_rows(js: ModulePage) -> None:
 def test_a_line_ends_before_its_gap(js: ModulePage) -> None:
     rows = np.array([[0, 1], [1, 2], [2, np.nan], [3, np.inf], [4, np.nan]], np.float32)
     steps = np.arange(5, dtype=np.float32)
-    places = [0.5, 1.0, 2.0, 3.5, 4.0]
+    places = [0.5, 1.0, 1.5, 2.0, 3.5, 4.0]
     found = js.ask(TABLE, TABLE_OF, 2, *map(buffer, (rows[:1], steps[:1], rows[1:], steps[1:])), places)
-    assert found["end"] == [0.5, 1.0, 1, 1, 1]
+    assert found["end"] == [0.5, 1.0, 1.5, 1, 1, 1]
+    assert found["at"][2] == [1.5, 2]  # on the way into a gap: the last number
+    early = [buffer(part) for part in (rows[1:2], steps[:1], rows[2:], steps[1:4])]
+    assert js.ask(TABLE, TABLE_OF, 2, *early, [1.0, 3.0])["end"] == [0, 0]
     assert math.isnan(js.ask(TABLE, "m.decodePicture(null).table.at(0, 0)"))  # nothing is there
+
+
+def test_rows_that_arrive_one_by_one_are_seldom_copied(js: ModulePage) -> None:
+    code = """(() => { const {table} = m.decodePicture({columns: 3}), seen = new Set();
+        for (let i = 0; i < 1000; i++) { table.append([i, i, i], [i]); seen.add(table.data); }
+        return [table.rows, table.at(999, 2), seen.size]; })()"""
+    rows, last, copies = js.ask(TABLE, code)
+    assert (rows, last) == (1000, 999) and copies <= 11  # twice the room each time
 
 
 def test_a_long_run_is_thinned_out(js: ModulePage) -> None:
@@ -149,8 +159,9 @@ PICTURES = f"""(() => {{ {BUFFERS} const bits = (floats) => {BITS_OF};
     const [message, texts] = given, buffers = texts.map(buffer).map(m.asFloats);
     return message.positions.map((_, i) => {{
         const {{picture, bowl, along, reading}} = m.fanPicture(message, buffers, i);
-        const {{columns, table, steps}} = picture;
-        return {{columns, table: bits(table), steps: bits(steps), bowl, along, reading}};
+        const {{columns, table, steps, reference_points}} = picture;
+        const points = bits(reference_points || []);
+        return {{columns, table: bits(table), steps: bits(steps), points, bowl, along, reading}};
     }});
 }})()"""
 
@@ -179,14 +190,14 @@ def test_a_shorter_run_is_the_beginning_of_the_longest(js: ModulePage) -> None:
 
 def test_a_fan_of_whole_pictures_keeps_each_with_its_words(js: ModulePage) -> None:
     tables = [hard_numbers((rows, 3)) for rows in (4, 2)]
-    whole: list[dict[str, Any]] = [
-        {"columns": 3, "reading": name, "summary": "", "views": []} for name in ("first", "last")
-    ]
-    parts = itertools.chain.from_iterable((t, np.arange(len(t), dtype=np.float32), t[:0]) for t in tables)
-    message = {"positions": [1, 2], "whole": whole}
-    found = js.ask(TABLE, PICTURES, message, list(map(buffer, parts)))
+    points = [hard_numbers((count, 2)) for count in (1, 3)]
+    whole = [{"columns": 3, "reading": name} for name in ("first", "last")]
+    steps = [np.arange(len(table), dtype=np.float32) for table in tables]
+    parts = itertools.chain.from_iterable(zip(tables, steps, points, strict=True))
+    found = js.ask(TABLE, PICTURES, {"positions": [1, 2], "whole": whole}, list(map(buffer, parts)))
     assert [one["reading"] for one in found] == ["first", "last"]
-    assert all(same_numbers(one["table"], table) for one, table in zip(found, tables, strict=True))
+    for one, table, own in zip(found, tables, points, strict=True):
+        assert same_numbers(one["table"], table) and same_numbers(one["points"], own)
 
 
 def test_a_fan_packed_for_the_way_is_unpacked(js: ModulePage) -> None:

@@ -88,6 +88,7 @@ def test_ticks_are_round_and_inside_and_no_more_than_wanted(js: ModulePage, low:
         (1e-3, 1e3, 4, ["10⁻³", "0.1", "10", "1000"]),
         (1e-2, 1e4, 9, ["0.01", "0.1", "1", "10", "100", "1000", "10⁴"]),
         (1e-37, 1e38, 3, ["10⁻³⁷", "10⁻¹²", "10¹³", "10³⁸"]),
+        (0.5, 20.0, 4, ["1", "10"]),
         (2.0, 7.0, 4, ["2", "4", "6"]),  # within one decade: as on a linear axis
     ],
 )
@@ -183,13 +184,14 @@ def test_bars_stand_on_zero(js: ModulePage) -> None:
         ([1.0, 1e-12], (1e-12, 1)),
         ([2.0, 1e30], (1, 1e6)),  # 31 decades: the start stays in sight, what explodes leaves at the top
         ([2.0, 1e-30, 1e3], (1e-14, 1e3)),
+        ([math.nan, 1e-30, 1.0], (1e-18, 1)),  # no start to keep in sight
         ([0.0, math.nan], (0.1, 10)),
     ],
 )
 def test_a_logarithmic_axis_has_whole_decades(
     js: ModulePage, losses: list[float], reached: tuple[float, float]
 ) -> None:
-    assert limits(js, [[loss] for loss in losses], "curve", [0], "log")[1] == pytest.approx(reached, rel=1e-9)
+    assert limits(js, [[loss] for loss in losses], "curve", [0], "log")[1] == pytest.approx(reached, rel=1e-9, abs=0)
 
 
 def test_theory_marks_are_inside_as_well(js: ModulePage) -> None:
