@@ -52,3 +52,11 @@ def test_no_command_or_setting_that_we_give_takes_a_servers_guards_away() -> Non
     weak = r"(?:token|password)\s*=\s*(?:''|\"\")|allow_origin|disable_check_xsrf|allow_remote_access|0\.0\.0\.0"
     texts = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in given if path.is_file()}
     assert {name: found for name, text in texts.items() if (found := re.findall(weak, text))} == {}
+
+
+def test_the_scripts_are_linted_as_contributors_are_told() -> None:
+    run = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    options = re.search(r'"\$\{eslint\[@\]\}" (--config .*)', run)
+    program = re.search(r"eslint=\((.*)\)", run)
+    assert program and options
+    assert f"`{program[1]} {options[1]}`" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

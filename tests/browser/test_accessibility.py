@@ -273,7 +273,7 @@ def test_what_a_live_panel_says_follows_its_steps(opened: NotebookPage) -> None:
         wait(opened, index, f"stage.model.get('summary') !== {before!r}")
         wait(opened, index, "stage.spoken.textContent.endsWith(stage.model.get('summary'))")
         stepped.append(name)
-    assert {"training", "stepper", "sharpness", "ensemble"} <= set(stepped)
+    assert {"TrainingPanel", "StepperPanel", "SharpnessPanel", "EnsemblePanel"} <= set(stepped)
 
 
 def test_nothing_moves_by_itself_and_little_when_less_motion_is_wanted(opened: NotebookPage) -> None:

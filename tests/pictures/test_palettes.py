@@ -29,7 +29,7 @@ from weightlab.teaching.site import CODE_STYLES
 Colour = NDArray[np.float64]
 PACKAGE = Path(weightlab.__file__).parent
 WIDGETS = PACKAGE / "stage"
-SCALES = (WIDGETS / "js" / "scales.js").read_text(encoding="utf-8")
+COLOURS = (WIDGETS / "js" / "pure" / "colours.js").read_text(encoding="utf-8")
 STAGE = (WIDGETS / "stage.css").read_text(encoding="utf-8")
 SITE = (PACKAGE / "teaching" / "site.css").read_text(encoding="utf-8")
 REPLAY = (WIDGETS / "replay.css").read_text(encoding="utf-8")
@@ -42,15 +42,15 @@ SIGHTS = (None, "deuteranomaly", "protanomaly", "tritanomaly")
 
 
 def script(name: str) -> list[list[str | int]]:
-    """A list that scales.js defines."""
-    found = re.search(rf"const {name} = (\[.*\]);", SCALES)
-    assert found, f"scales.js defines no {name}"
+    """A list that colours.js defines."""
+    found = re.search(rf"const {name} = (\[.*\]);", COLOURS)
+    assert found, f"colours.js defines no {name}"
     return list(json.loads(found[1]))
 
 
 def palette(kind: str) -> list[str]:
-    found = re.search(rf'{kind}: (\["#.*\])', SCALES)
-    assert found, f"scales.js has no palette {kind}"
+    found = re.search(rf'{kind}: (\["#.*\])', COLOURS)
+    assert found, f"colours.js has no palette {kind}"
     return list(json.loads(found[1]))
 
 
@@ -173,8 +173,8 @@ def test_every_word_of_code_on_the_site_can_be_read(style: str, scheme: str) -> 
 
 
 def layer_colours(kind: str) -> list[Colour]:
-    """The colours of 41 layers, first to last, as scales.js mixes them."""
-    found = re.search(r"dark \? ([\d.]+) \+ ([\d.]+) \* share : ([\d.]+) \* share", SCALES)
+    """The colours of 41 layers, first to last, as colours.js mixes them."""
+    found = re.search(r"dark \? ([\d.]+) \+ ([\d.]+) \* share : ([\d.]+) \* share", COLOURS)
     assert found
     start, reach, light = (float(part) for part in found.groups())
     assert float(VIRIDIS[0][0]) == 68
@@ -224,7 +224,7 @@ def test_some_pairs_do_come_close_so_that_dashes_and_markers_are_needed() -> Non
 
 def test_pictures_without_a_kernel_have_the_colours_and_markers_of_the_light_stage() -> None:
     assert list(style.PALETTE) == palette("light")
-    assert len(style.DASHES) == len(DASHES) and len(style.MARKERS) == 4
+    assert len(style.DASHES) == len(DASHES) and len(style.MARKERS) == len(MARKERS) == 4
     for index, colour in enumerate(layer_colours("light")):
         drawn = np.array(still._layer_colour(index, 41)[:3])
         assert deltaE(drawn, colour, input_space="sRGB1") < FAR / 3  # the stage mixes viridis from five of its colours

@@ -1,4 +1,4 @@
-"""Pages on disk in Chromium with the network shut off: replays, and the labs as a site.
+"""Pages on disk in Chromium with the network shut off: replays, the labs as a site, and ES modules one by one.
 
 page = offline.open(path, scheme="dark")
 page.wait("stage.stats.frames > 0")
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from browser_support import CHROMIUM_ARGUMENTS, HOW_TO_GET_CHROMIUM, find_chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 
 @dataclass
@@ -41,6 +41,47 @@ class OfflinePage:
         return self.page.evaluate(
             f"() => {{ const stage = document.querySelector('.weightlab').weightlab; return {expression}; }}"
         )
+
+
+class ModulePage:
+    """The ES modules of a folder, as a browser takes them: each a file of its own with imports and exports."""
+
+    _ORIGIN = "http://modules.test"  # answered from the folder, before any network
+    # In a worker there is neither document nor window: what runs here needs no page.
+    _WORKER = """onmessage = async ({data: [file, code, given]}) => {
+        try { postMessage({value: await new Function("m", "given", "return " + code)(await import(file), given)}); }
+        catch (error) { postMessage({error: String(error.stack)}); }
+    };"""
+    _ASK = """given => new Promise((take, refuse) => {
+        window.worker ||= new Worker("/worker.js", {type: "module"});
+        window.worker.onmessage = ({data}) => data.error ? refuse(new Error(data.error)) : take(data.value);
+        window.worker.onerror = ({message}) => refuse(new Error(message));
+        window.worker.postMessage(given);
+    })"""
+
+    def __init__(self, page: Page, folder: Path) -> None:
+        self._page = page
+        self._folder = folder
+        page.context.route(f"{self._ORIGIN}/**", self._serve)
+        page.goto(self._ORIGIN)
+
+    def _serve(self, route: Route) -> None:
+        name = route.request.url.removeprefix(f"{self._ORIGIN}/")
+        if name == "worker.js":
+            route.fulfill(content_type="text/javascript", body=self._WORKER)
+        elif name:
+            route.fulfill(path=self._folder / name)
+        else:
+            route.fulfill(content_type="text/html", body="<!doctype html>")
+
+    def names(self, file: str) -> list[str]:
+        """What a module exports to the page."""
+        names: list[str] = self._page.evaluate(f"async () => Object.keys(await import('/{file}'))")
+        return names
+
+    def ask(self, file: str, code: str, *given: Any) -> Any:
+        """Value of JavaScript over the module `m` and the list `given`, in a worker."""
+        return self._page.evaluate(self._ASK, [f"{self._ORIGIN}/{file}", code, list(given)])
 
 
 class OfflineBrowser:
@@ -73,6 +114,10 @@ class OfflineBrowser:
             context.add_init_script(init)
         opened.page.goto(path.resolve().as_uri())
         return opened
+
+    def modules(self, folder: Path) -> ModulePage:
+        """A page that may import the modules of a folder."""
+        return ModulePage(self._browser.new_context(offline=True).new_page(), folder)
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ LOSSES = """index => {
             if (across > 1 && along > 1) problems.push(`${say(node)} lies on ${say(parts[j])}`);
         }
     });
-    for (const { area, view } of root.weightlab.pictures.still) {
+    for (const { area, view } of root.weightlab.plots) {
         if (area.w < 150 || area.h < 60) problems.push(`${view.name} is small: ${area.w} by ${area.h}`);
     }
     return problems;

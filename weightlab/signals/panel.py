@@ -72,7 +72,7 @@ def signal_settings() -> list[Setting]:
     return [
         Setting(Choice("activation", "Activation", labels(ACTIVATIONS)), field("activation"), "relu"),
         Setting(Choice("initializer", "Initialization", labels(INITIALIZERS)), INITIALIZER, "he_normal"),
-        Setting(Slider("depth", "Layers", tuple(range(2, 51)), "that the signal passes"), field("depth"), 20),
+        Setting(Slider("depth", "Layers", tuple(range(2, 51)), "how many the signal passes"), field("depth"), 20),
         Setting(Slider("width", "Units a layer", widths, "wider follows theory closer"), field("width", narrow), 128),
         Setting(Slider("gain", "Gain", gains, "Xavier and orthogonal: factor on the weights"), _start("gain"), 1.0),
         *(Setting(_slider(name, entry), _start(name), entry.settings[name]) for name, entry in SLIDERS.items()),

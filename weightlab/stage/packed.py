@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,11 @@ def _second_differences(tables: NDArray[np.float32], bits: int) -> bytes:
     return b"".join((folded >> (8 * plane)).astype(np.uint8).tobytes() for plane in range(4))
 
 
+def fan_tables(message: Mapping[str, Any], buffers: Sequence[bytes]) -> NDArray[np.float32]:
+    """The tables (position, rows, columns) in a fan's message, as weightlab.stage.fan lays them out."""
+    return np.frombuffer(buffers[0], np.float32).reshape(-1, len(buffers[1]) // 4, message["columns"])
+
+
 def packed_fan(message: dict[str, Any], buffers: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
     """A fan's message as it travels: its tables, the first buffer, packed if there is enough of them to be worth it.
 
@@ -56,7 +61,7 @@ def packed_fan(message: dict[str, Any], buffers: list[bytes]) -> tuple[dict[str,
     """
     if "whole" in message or len(buffers[0]) < WORTH_PACKING:
         return message, buffers
-    tables = np.frombuffer(buffers[0], np.float32).reshape(-1, len(buffers[1]) // 4, message["columns"])
+    tables = fan_tables(message, buffers)
     data = zlib.compress(_second_differences(tables, BITS), 1)
     return message | {"packed": {"shape": list(tables.shape), "bits": BITS}}, [data, *buffers[1:]]
 

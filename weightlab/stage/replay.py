@@ -20,7 +20,8 @@ import weightlab
 from weightlab.pictures.style import Still
 from weightlab.stage.controls import Control, Slider
 from weightlab.stage.fan import Fan, GatheredFan
-from weightlab.stage.packed import BITS, EXACT, Pack
+from weightlab.stage.modules import join_modules
+from weightlab.stage.packed import BITS, EXACT, Pack, fan_tables
 from weightlab.stage.stage import Stage
 from weightlab.validate import choose
 
@@ -139,8 +140,8 @@ def _fan_messages(panel: Any, name: str, pack: Pack) -> dict[str, Any] | None:
         return None
     positions = panel._controls[name].positions
     if isinstance(fan, Fan):
-        message, _ = fan.pictures(positions)
-        buffers = _fan_buffers(fan, message, pack)
+        message, raw = fan.pictures(positions)
+        buffers = _fan_buffers(message, raw, pack)
     else:
         message, buffers = _gathered(fan, positions, pack)
     if len(message["positions"]) < 2:
@@ -148,11 +149,10 @@ def _fan_messages(panel: Any, name: str, pack: Pack) -> dict[str, Any] | None:
     return {"message": message, "buffers": buffers, "words": fan.texts(message["positions"])}
 
 
-def _fan_buffers(fan: Fan, message: Mapping[str, Any], pack: Pack) -> list[dict[str, Any]]:
-    places = [fan.positions.index(position) for position in message["positions"]]
-    tables = fan.tables if message["lone"] else fan.tables[places]
-    bowls = np.zeros((0, 0), np.float32) if fan.bowls is None else fan.bowls[places]
-    return [pack.floats(tables), pack.floats(fan.steps[None, :, None], EXACT), pack.floats(bowls[None], EXACT)]
+def _fan_buffers(message: Mapping[str, Any], raw: Sequence[bytes], pack: Pack) -> list[dict[str, Any]]:
+    _, steps, bowls = raw
+    numbers = len(bowls) // 4 // max(1, len(message["positions"]))  # of one position's bowl
+    return [pack.floats(fan_tables(message, raw)), _column(steps, pack), _packed_table(bowls, numbers, pack, EXACT)]
 
 
 def _gathered(fan: GatheredFan, positions: Sequence[float], pack: Pack) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -244,7 +244,7 @@ def _said_as_text(panel: Replayable) -> str:
 
 
 def _page(still: Still, traits: Mapping[str, Any], title: str, data: str, text: str) -> str:
-    script = f"{Stage._esm}\n{(_HERE / 'js' / 'replay.js').read_text(encoding='utf-8')}"
+    script = join_modules(_HERE / "js" / "replay.js")
     css = f"{Stage._css}\n{(_HERE / 'replay.css').read_text(encoding='utf-8')}"
     return _PAGE.format(
         policy=policy(script, css),

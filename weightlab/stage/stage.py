@@ -10,11 +10,9 @@ import numpy as np
 import traitlets
 
 from weightlab.pictures.picture import Axis, Backdrop, Bowl, Picture, Raster, View
+from weightlab.stage.modules import join_modules
 
 _HERE = Path(__file__).parent
-_SEEN = ("scales", "layout", "axes", "series", "board", "words")
-_WIRED = ("connection", "controls", "side", "transport", "pointer", "packed", "fan", "home", "stage")
-_PARTS = tuple(f"{name}.js" for name in _SEEN + _WIRED)
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
@@ -99,7 +97,7 @@ class Stage(anywidget.AnyWidget):
     Traits hold what must survive a reload of the page; rows of a running training go as custom messages.
     """
 
-    _esm = "\n".join((_HERE / "js" / part).read_text(encoding="utf-8") for part in _PARTS)
+    _esm = join_modules(_HERE / "js" / "widget.js")
     # Text and not a path: anywidget watches a path's file, and its watch would hold every stage ever made.
     _css = (_HERE / "stage.css").read_text(encoding="utf-8")
 

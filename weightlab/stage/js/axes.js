@@ -1,71 +1,7 @@
-// Lays out one view, and draws on the still canvas: axes, the bowl, reference lines.
+// Draws on the still canvas: axes, the bowl, reference lines.
 
-// Whole decades. A run that spans too many keeps its start in sight: what explodes leaves at the top, what is
-// negligible at the bottom.
-function logLimits(lo, hi, starts) {
-  const low = Math.floor(Math.log10(Math.max(lo, 1e-37)) + 1e-6);
-  const high = Math.max(Math.ceil(Math.log10(hi) - 1e-6), low + 1);
-  if (high - low <= 18 || !starts.length) return [Math.pow(10, Math.max(low, high - 18)), Math.pow(10, high)];
-  const first = Math.round(Math.log10(Math.max(...starts)));
-  return [Math.pow(10, Math.max(low, first - 14)), Math.pow(10, Math.min(high, first + 6))];
-}
-
-function axisLimits(axis, columns, table, fixedSpan, extra) {
-  if (axis.limits) return axis.limits;
-  if (fixedSpan) return fixedSpan;
-  const log = axis.scale === "log";
-  let lo = Infinity;
-  let hi = -Infinity;
-  const take = (v) => {
-    if (!Number.isFinite(v) || (log && v <= 0)) return;
-    if (v < lo) lo = v;
-    if (v > hi) hi = v;
-  };
-  const stride = Math.max(1, Math.floor(table.rows / 2000));
-  for (let row = 0; row < table.rows; row += stride) for (const c of columns) take(table.get(row, c));
-  if (table.rows) for (const c of columns) take(table.get(table.rows - 1, c));
-  extra.forEach(take);
-  if (lo === Infinity) return log ? [0.1, 10] : [0, 1];
-  if (log) return logLimits(lo, hi, columns.map((c) => table.get(0, c)).filter((v) => Number.isFinite(v) && v > 0));
-  const pad = (hi - lo || Math.abs(hi) || 1) * 0.08;
-  const step = linearTicks(lo - pad, hi + pad, 4);
-  const unit = step.length > 1 ? step[1].value - step[0].value : pad;
-  return [Math.floor((lo - pad / 2) / unit) * unit, Math.ceil((hi + pad / 2) / unit) * unit];
-}
-
-// A run that is going on gets room to grow into; its axis does not wait for the last of all steps.
-function lastStep(picture, table) {
-  const seen = table.rows ? table.steps[table.rows - 1] : 1;
-  if (picture.last_step === null || picture.last_step === undefined) return seen;
-  const steps = linearTicks(0, Math.max(seen, 40) * 1.2, 4);
-  return Math.min(picture.last_step, steps[1].value * Math.ceil((Math.max(seen, 40) * 1.02) / steps[1].value));
-}
-
-function layoutView(view, box, picture, table) {
-  const series = picture.series.filter((s) => s.view === view.name);
-  const references = picture.references.filter((r) => r.view === view.name);
-  const yColumns = series.flatMap((s) => (s.kind === "path" || s.kind === "arrow" ? [s.columns[1]] : s.columns));
-  const xColumns = series.flatMap((s) => (s.kind === "path" || s.kind === "arrow" ? [s.columns[0]] : []));
-  const overSteps = series.some((s) => s.kind === "curve" || s.kind === "family");
-  const bars = series.filter((s) => s.kind === "bars");
-  const last = lastStep(picture, table);
-  let span = null;
-  if (bars.length) span = [-0.6, Math.max(...bars.map((s) => s.columns.length)) - 0.4];
-  else if (overSteps) span = [0, Math.max(1, last)];
-  const xLimits = axisLimits(view.x, xColumns, table, span, references.flatMap((r) => r.xs));
-  const foot = bars.length ? [0] : []; // a bar's length says something only if it stands on zero
-  const yLimits = axisLimits(view.y, yColumns, table, null, [...references.flatMap((r) => r.ys), ...foot]);
-  const margin = { left: 64, right: 18, top: 26, bottom: 40 };
-  const area = {
-    x: box.x + margin.left, y: box.y + margin.top,
-    w: box.w - margin.left - margin.right, h: box.h - margin.top - margin.bottom,
-  };
-  return {
-    view, series, references, area, bars: bars.length > 0,
-    x: makeScale(view.x.scale === "log", xLimits, area.x, area.x + area.w),
-    y: makeScale(view.y.scale === "log", yLimits, area.y + area.h, area.y),
-  };
-}
+import { colourOf } from "./pure/colours.js";
+import { axisTicks } from "./pure/layout.js";
 
 // Ellipses of ½wᵀHw at the given losses: shaded between neighbours, the lower the stronger, and lined.
 function drawBowl(ctx, plot, [xx, xy, yy, ...levels]) {
@@ -95,7 +31,7 @@ function drawBowl(ctx, plot, [xx, xy, yy, ...levels]) {
   ctx.restore();
 }
 
-function drawAxes(ctx, plot, theme, image, bowl) {
+export function drawAxes(ctx, plot, theme, image, bowl) {
   const { area, view } = plot;
   ctx.save();
   if (bowl) drawBowl(ctx, plot, bowl);
@@ -122,14 +58,8 @@ function drawAxes(ctx, plot, theme, image, bowl) {
 }
 
 function drawTicks(ctx, plot, theme, lines) {
-  const { area, view, x, y } = plot;
-  const wanted = Math.max(3, Math.floor(area.w / 75));
-  const named = view.x.ticks.map((text, value) => ({ value, text }));
-  const stride = Math.ceil(named.length / Math.max(1, Math.floor(area.w / 42)));
-  const xTicks = named.length ? named.filter((t) => t.value % stride === 0)
-    : x.log ? logTicks(...x.limits, wanted) : linearTicks(...x.limits, wanted);
-  const room = named.length ? stride * Math.abs(x.at(1) - x.at(0)) - 8 : undefined; // names that touch read as one word
-  const yTicks = (y.log ? logTicks : linearTicks)(...y.limits, Math.max(2, Math.floor(area.h / 36)));
+  const { area, x, y } = plot;
+  const { xTicks, yTicks, room } = axisTicks(plot);
   ctx.strokeStyle = theme.grid;
   ctx.fillStyle = theme.faint;
   ctx.textAlign = "center";
@@ -138,7 +68,7 @@ function drawTicks(ctx, plot, theme, lines) {
   for (const tick of xTicks) {
     const px = Math.round(x.at(tick.value)) + 0.5;
     if (px < area.x - 1 || px > area.x + area.w + 1) continue;
-    if (lines && !named.length) { ctx.moveTo(px, area.y); ctx.lineTo(px, area.y + area.h); }
+    if (lines && room === undefined) { ctx.moveTo(px, area.y); ctx.lineTo(px, area.y + area.h); }
     ctx.fillText(tick.text, px, area.y + area.h + 6, room);
   }
   ctx.textAlign = "right";
@@ -152,7 +82,7 @@ function drawTicks(ctx, plot, theme, lines) {
   ctx.stroke();
 }
 
-function clipTo(ctx, area) {
+export function clipTo(ctx, area) {
   ctx.beginPath();
   ctx.rect(area.x - 1, area.y - 1, area.w + 2, area.h + 2);
   ctx.clip();
@@ -167,7 +97,7 @@ function strokeOnAnything(ctx, theme) {
   ctx.stroke();
 }
 
-function drawReferences(ctx, plot, theme) {
+export function drawReferences(ctx, plot, theme) {
   ctx.save();
   clipTo(ctx, plot.area);
   ctx.strokeStyle = theme.ink;
@@ -178,7 +108,7 @@ function drawReferences(ctx, plot, theme) {
   for (const reference of plot.references.filter((r) => r.kind !== "dots")) {
     const line = reference.kind === "line" || reference.kind === "trace";
     ctx.setLineDash(line ? [5, 4] : []);
-    ctx.strokeStyle = reference.kind === "trace" ? theme.palette[reference.colour % theme.palette.length] : theme.ink;
+    ctx.strokeStyle = reference.kind === "trace" ? colourOf(theme, reference.colour) : theme.ink;
     ctx.beginPath();
     reference.xs.forEach((xv, i) => {
       const px = plot.x.at(xv);

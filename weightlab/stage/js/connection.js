@@ -2,7 +2,11 @@
 // and nobody looks while the page is hidden. Other hosts have no such manager; there only an answer that does not come
 // tells it.
 
+import { showTransport } from "./transport.js";
+
 const LOOK_EVERY_MS = 1000;
+export const UNANSWERED =
+  "No answer from the kernel yet. If it was restarted, run this panel's cell again; if another cell is running, wait for it.";
 const NO_KERNEL = "Disconnected: this panel's kernel has ended. Start one (menu Kernel, Restart Kernel), then run this panel's cell again.";
 const OTHER_KERNEL = "Disconnected: the kernel was restarted, and this panel belongs to the one before. To go on, run this panel's cell again, "
   + "and before it the cells above that it needs.";
@@ -20,7 +24,7 @@ function disconnection(stage) {
   return kernel.connectionStatus === "connected" ? "" : NO_SERVER;
 }
 
-function watchKernel(stage, now) {
+export function watchKernel(stage, now) {
   if (now - (stage.lookedAt || 0) < LOOK_EVERY_MS) return;
   stage.lookedAt = now;
   const said = disconnection(stage);
@@ -31,13 +35,7 @@ function watchKernel(stage, now) {
 }
 
 // One line for both: no connection, or a message that the kernel has not answered for a while.
-function showSilence(stage) {
+export function showSilence(stage) {
   stage.silence.textContent = stage.cutOff || UNANSWERED;
   stage.silence.hidden = !stage.cutOff && !stage.late;
-}
-
-// What the run is doing, as far as the page can know.
-function stateWords(stage) {
-  const { state, text } = stage.model.get("transport");
-  return stage.cutOff ? "disconnected" : text || state;
 }

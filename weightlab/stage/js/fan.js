@@ -1,11 +1,15 @@
 // Fans: the picture at every position of a slider, fetched when the hand is over it, so that a drag asks nobody.
 
+import { inflate, unpackFloats } from "./pure/packed.js";
+import { nearestPosition } from "./pure/scales.js";
+import { asFloats, decodePicture, fanPicture } from "./pure/table.js";
+import { showTexts } from "./side.js";
+
 const MOST_FANS = 3; // kept at a time, the newest
-const REST_MS = 150; // a hand that holds still so long gets the kernel's own answer
 const ASK_AGAIN_MS = 4000;
 const NEAR = 33; // positions fetched where each one costs the kernel a computation of its own
 
-class Fans {
+export class Fans {
   constructor(stage) {
     this.stage = stage;
     this.kept = new Map();
@@ -72,7 +76,6 @@ class Fans {
     this.kept.set(message.name, fan);
     while (this.kept.size > MOST_FANS) this.kept.delete(this.kept.keys().next().value);
     if (message.none) fan.none = true;
-    else if (message.whole) this.takeWhole(fan, message, buffers);
     else if (message.type === "fan") this.takePictures(fan, message, buffers);
     else message.positions.forEach((p, i) => {
       Object.assign(fan.pictures.get(p) || {}, { told: true, reading: message.readings[i], summary: message.summaries[i] });
@@ -82,32 +85,16 @@ class Fans {
     this.want(this.wanted);
   }
 
-  // Pictures that differ in more than their tables: axes, bars, theory's marks.
-  takeWhole(fan, message, buffers) {
-    message.tried.forEach((p) => fan.tried.add(p));
-    fan.costly = true;
-    message.positions.forEach((position, i) => {
-      const { views, reading, summary, ...raw } = message.whole[i];
-      const [table, steps, reference_points] = buffers.slice(3 * i, 3 * i + 3);
-      fan.pictures.set(position, { ...decodePicture({ ...raw, table, steps, reference_points }), views, reading, summary, told: true, along: {} });
-    });
-  }
-
+  // Whole pictures differ in more than their tables (axes, bars, theory's marks) and come with their words.
   takePictures(fan, message, buffers) {
-    const [data, steps, bowls] = buffers.map(asFloats);
-    let from = 0;
-    const lone = message.lone ? data : null;
-    const bowlSize = message.positions.length ? bowls.length / message.positions.length : 0;
+    const numbers = buffers.map(asFloats);
+    const whole = Boolean(message.whole);
+    fan.costly = fan.costly || whole;
     message.tried.forEach((p) => fan.tried.add(p));
     message.positions.forEach((position, i) => {
-      const size = message.rows[i] * message.columns;
-      const part = lone ? lone.subarray(0, size) : data.subarray(from, from + size);
-      if (!lone) from += size;
-      fan.pictures.set(position, {
-        table: Table.over(part, steps.subarray(0, message.rows[i]), message.columns),
-        bowl: bowlSize ? Array.from(bowls.subarray(i * bowlSize, (i + 1) * bowlSize)) : null,
-        along: message.along[i] || {}, told: false,
-      });
+      const found = fanPicture(message, numbers, i);
+      const { picture, table } = decodePicture(found.picture);
+      fan.pictures.set(position, { ...found, picture: whole ? picture : null, table, told: whole });
     });
   }
 }

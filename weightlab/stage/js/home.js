@@ -1,5 +1,8 @@
 // Take it home: the settings as a short text, the plain PyTorch program for them, the panel as a page of its own.
 
+import { make } from "./elements.js";
+import { changedLines } from "./pure/lines.js";
+
 function copyText(text, said) {
   const tell = (words) => { said.textContent = words; };
   const byHand = () => { // where the page is not served over https there is no clipboard interface
@@ -21,25 +24,7 @@ function saveFile(name, type, content) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// Numbers of the lines of `now` that are not in `before`, by the longest common subsequence.
-function changedLines(before, now) {
-  const lengths = Array.from({ length: before.length + 1 }, () => new Uint16Array(now.length + 1));
-  for (let i = before.length - 1; i >= 0; i--) {
-    for (let j = now.length - 1; j >= 0; j--) {
-      lengths[i][j] = before[i] === now[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
-    }
-  }
-  const changed = new Set();
-  let i = 0;
-  for (let j = 0; j < now.length; j++) {
-    while (i < before.length && before[i] !== now[j] && lengths[i + 1][j] >= lengths[i][j + 1]) i++;
-    if (i < before.length && before[i] === now[j]) i++;
-    else changed.add(j);
-  }
-  return changed;
-}
-
-class Home {
+export class Home {
   constructor(stage) {
     this.stage = stage;
     this.lines = null;

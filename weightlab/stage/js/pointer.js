@@ -1,5 +1,9 @@
 // What the mouse does on the picture: drag a point, read a value.
 
+import { make } from "./elements.js";
+import { shortNumber } from "./pure/scales.js";
+import { drawMarker } from "./series.js";
+
 function plotAt(stage, event) {
   const box = stage.board.getBoundingClientRect();
   const x = event.clientX - box.left;
@@ -8,7 +12,7 @@ function plotAt(stage, event) {
   return { plot, x, y };
 }
 
-function grabPad(stage, event) {
+export function grabPad(stage, event) {
   const { plot } = plotAt(stage, event);
   if (!plot || !plot.view.pad) return;
   const [across, up] = plot.view.pad;
@@ -30,7 +34,7 @@ function grabPad(stage, event) {
   move(event);
 }
 
-function drawPad(stage, ctx, plot) {
+export function drawPad(stage, ctx, plot) {
   const values = stage.values();
   const x = plot.x.at(values[plot.view.pad[0]]);
   const y = plot.y.at(values[plot.view.pad[1]]);
@@ -39,16 +43,14 @@ function drawPad(stage, ctx, plot) {
   drawMarker(ctx, "circle", x, y, 2.5, stage.theme.paper, stage.theme.paper);
 }
 
-function showValues(stage, event) {
+export function showValues(stage, event) {
   const { plot, x, y } = plotAt(stage, event);
   const curves = plot ? plot.series.filter((s) => s.kind === "curve") : [];
   stage.tip.hidden = true;
   if (!plot || !stage.table.rows) return;
   const lines = [];
   if (curves.length) {
-    const step = plot.x.value(x);
-    let row = 0;
-    while (row < stage.table.rows - 1 && stage.table.steps[row + 1] <= step) row++;
+    const row = stage.table.rowOf(plot.x.value(x));
     lines.push(`step ${Math.round(stage.table.steps[row])}`);
     curves.slice(0, 6).forEach((s) => lines.push(`${s.name}: ${shortNumber(stage.table.get(row, s.columns[0]))}`));
   } else if (plot.bars) {

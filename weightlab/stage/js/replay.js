@@ -1,20 +1,11 @@
-// A panel in a page of its own: no kernel answers, but what the page holds. Comes after the stage's parts.
+// Where a panel's own page begins: no kernel answers, but what the page holds.
 
-function unpack(node, blocks) {
-  if (Array.isArray(node)) return node.map((part) => unpack(part, blocks));
-  if (node === null || typeof node !== "object") return node;
-  if (!node.packed) return Object.fromEntries(Object.entries(node).map(([name, part]) => [name, unpack(part, blocks)]));
-  const bytes = blocks.subarray(node.packed[0], node.packed[0] + node.packed[1]);
-  return node.shape ? unpackFloats(bytes, node) : new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-async function readReplay(text) {
-  const whole = await inflate(Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0)));
-  const head = new DataView(whole.buffer).getUint32(0, true);
-  return unpack(JSON.parse(new TextDecoder().decode(whole.subarray(4, 4 + head))), whole.subarray(4 + head));
-}
-
-function part(view, start, count) { return new DataView(view.buffer, view.byteOffset + 4 * start, 4 * count); }
+import { BUILDERS } from "./controls.js";
+import { make } from "./elements.js";
+import { readReplay } from "./pure/packed.js";
+import { nearestPosition, shortNumber } from "./pure/scales.js";
+import { fanPicture } from "./pure/table.js";
+import { StageView } from "./stage.js";
 
 // What the stage needs of a widget's model, and the answers that a kernel would give as far as the page holds them.
 class ReplayModel {
@@ -91,20 +82,10 @@ class ReplayModel {
   pictureAt({ message, words, buffers }, value) {
     const i = message.positions.indexOf(value);
     if (i < 0) return null;
-    if (message.whole) {
-      const { views, reading, summary, ...raw } = message.whole[i];
-      const [table, steps, reference_points] = buffers.slice(3 * i, 3 * i + 3);
-      return { scene: this.sceneWith((view) => views.find((one) => one.name === view.name)), reading, summary, along: {},
-        picture: { ...raw, table, steps, reference_points, run: this.saved.picture.run } };
-    }
-    const [data, steps, bowls] = buffers;
-    const size = message.rows[i] * message.columns;
-    const before = message.lone ? 0 : message.rows.slice(0, i).reduce((sum, rows) => sum + rows * message.columns, 0);
-    const count = bowls.byteLength / 4 / message.positions.length;
-    const bowl = count ? Array.from(asFloats(part(bowls, i * count, count))) : null;
-    return { scene: bowl ? this.sceneWith((view) => (view.bowl ? { bowl } : {})) : this.saved.scene,
-      reading: words.readings[i], summary: words.summaries[i], along: message.along[i] || {},
-      picture: { ...this.saved.picture, table: part(data, before, size), steps: part(steps, 0, message.rows[i]) } };
+    const { picture, views, bowl, along, reading = words.readings[i], summary = words.summaries[i] } = fanPicture(message, buffers, i);
+    const changed = (view) => (views ? views.find((one) => one.name === view.name) : view.bowl && bowl ? { bowl } : {});
+    const scene = views || bowl ? this.sceneWith(changed) : this.saved.scene;
+    return { scene, along, reading, summary, picture: { ...this.saved.picture, ...picture, run: this.saved.picture.run } };
   }
 
   sceneWith(change) {
@@ -157,7 +138,6 @@ async function startReplay() {
     const root = make("div", { class: "weightlab" });
     still.before(root);
     const stage = new StageView(new ReplayModel(replay), root);
-    root.weightlab = stage; // for the console and the browser tests
     stage.questionsBox.firstChild?.replaceWith(make("h2", { text: "Predicted before the run" })); // none is open here
     root.querySelector(".wl-below").before(make("p", { class: "wl-note", text: replay.note }));
     stage.board.addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true }); // its pads need the lab

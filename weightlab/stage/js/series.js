@@ -1,6 +1,10 @@
 // Draws one view's series on the moving canvas: paths, curves, bars, arrows, dots, rasters.
 
-function drawMarker(ctx, shape, x, y, radius, fill, edge) {
+import { clipTo, drawReferences } from "./axes.js";
+import { colourOf, dashOf, layerColour, markerOf } from "./pure/colours.js";
+import { shortNumber } from "./pure/scales.js";
+
+export function drawMarker(ctx, shape, x, y, radius, fill, edge) {
   ctx.beginPath();
   if (shape === "square") ctx.rect(x - radius, y - radius, 2 * radius, 2 * radius);
   else if (shape === "triangle") {
@@ -30,16 +34,10 @@ function tracePolyline(ctx, a, b, stride, point) {
 
 function clampPixel(p) { return p > 20000 ? 20000 : p < -20000 ? -20000 : p; }
 
-function lastFiniteRow(table, place, column) {
-  let row = Math.floor(Math.min(place, table.rows - 1));
-  while (row > 0 && !Number.isFinite(table.get(row, column))) row--;
-  return row;
-}
-
 function drawPath(ctx, plot, series, table, place, theme) {
-  const colour = theme.palette[series.colour % theme.palette.length];
+  const colour = colourOf(theme, series.colour);
   const [cx, cy] = series.columns;
-  const stride = Math.max(1, Math.floor(table.rows / 3000));
+  const stride = table.stride(3000);
   const point = (row) => [plot.x.at(table.at(row, cx)), plot.y.at(table.at(row, cy))];
   ctx.strokeStyle = colour;
   ctx.lineJoin = "round";
@@ -63,15 +61,14 @@ function drawPath(ctx, plot, series, table, place, theme) {
     ctx.stroke();
   }
   ctx.setLineDash([]);
-  const end = Number.isFinite(table.at(place, cx)) ? place : lastFiniteRow(table, place, cx);
   const [x0, y0] = point(0);
   drawMarker(ctx, "circle", x0, y0, 3.5, theme.paper, theme.ink);
-  const [x1, y1] = point(end);
-  if (Number.isFinite(x1)) drawMarker(ctx, MARKERS[series.colour % 4], x1, y1, 6, colour, theme.paper);
+  const [x1, y1] = point(table.end(place, cx));
+  if (Number.isFinite(x1)) drawMarker(ctx, markerOf(series.colour), x1, y1, 6, colour, theme.paper);
 }
 
 function drawCurve(ctx, plot, column, colour, dash, table, place, width, marker, theme) {
-  const stride = Math.max(1, Math.floor(table.rows / (plot.area.w * 2)));
+  const stride = table.stride(2 * plot.area.w);
   const point = (row) => [plot.x.at(table.step(row)), plot.y.at(table.at(row, column))];
   ctx.strokeStyle = colour;
   ctx.setLineDash(dash);
@@ -88,8 +85,7 @@ function drawCurve(ctx, plot, column, colour, dash, table, place, width, marker,
   ctx.stroke();
   ctx.setLineDash([]);
   if (!marker) return;
-  const end = Number.isFinite(table.at(place, column)) ? place : lastFiniteRow(table, place, column);
-  const [x, y] = point(end);
+  const [x, y] = point(table.end(place, column));
   if (Number.isFinite(x) && Number.isFinite(y)) drawMarker(ctx, marker, x, y, 4.5, colour, theme.paper);
 }
 
@@ -100,7 +96,7 @@ function drawBars(ctx, plot, series, table, place, theme, total, index, layered)
   series.columns.forEach((column, i) => {
     const value = table.at(place, column);
     const own = total > 1 || !layered;
-    const colour = own ? theme.palette[series.colour % theme.palette.length] : layerColour(i, series.columns.length, theme.dark);
+    const colour = own ? colourOf(theme, series.colour) : layerColour(i, series.columns.length, theme.dark);
     const px = plot.x.at(i) + (index - (total - 1) / 2) * width;
     const py = plot.y.at(value);
     ctx.fillStyle = colour;
@@ -126,7 +122,7 @@ function drawArrows(ctx, plot, arrows, table, place, theme) {
   const longest = Math.max(...shown.map((a) => Math.hypot(a.dx, a.dy)), 1e-12);
   const grow = longest > 240 ? 240 / longest : longest < 80 ? Math.min(80 / longest, 1e6) : 1;
   shown.forEach((arrow) => {
-    const colour = theme.palette[arrow.series.colour % theme.palette.length];
+    const colour = colourOf(theme, arrow.series.colour);
     const x1 = arrow.x0 + arrow.dx * grow;
     const y1 = arrow.y0 + arrow.dy * grow;
     if (Math.hypot(x1 - arrow.x0, y1 - arrow.y0) < 3) return;
@@ -182,7 +178,7 @@ function placeArrowNames(ctx, plot, shown, grow, theme) {
 }
 
 // Class regions as a small image; the stage stretches it over the view's limits.
-function paintRaster(raster, theme) {
+export function paintRaster(raster, theme) {
   const { rows, columns } = raster;
   const canvas = new OffscreenCanvas(columns, rows);
   const ctx = canvas.getContext("2d");
@@ -203,14 +199,14 @@ function paintRaster(raster, theme) {
 
 function drawDots(ctx, plot, theme) {
   for (const reference of plot.references.filter((r) => r.kind === "dots")) {
-    const colour = theme.palette[reference.colour % theme.palette.length];
+    const colour = colourOf(theme, reference.colour);
     reference.xs.forEach((xv, i) => {
-      drawMarker(ctx, MARKERS[reference.colour % 4], plot.x.at(xv), plot.y.at(reference.ys[i]), 2.6, colour, theme.paper);
+      drawMarker(ctx, markerOf(reference.colour), plot.x.at(xv), plot.y.at(reference.ys[i]), 2.6, colour, theme.paper);
     });
   }
 }
 
-function drawSeries(ctx, plot, table, place, theme, groups, raster) {
+export function drawSeries(ctx, plot, table, place, theme, groups, raster) {
   if (!table.rows) return;
   ctx.save();
   clipTo(ctx, plot.area);
@@ -221,9 +217,9 @@ function drawSeries(ctx, plot, table, place, theme, groups, raster) {
   for (const series of plot.series) {
     if (series.kind === "path") drawPath(ctx, plot, series, table, place, theme);
     else if (series.kind === "curve") {
-      const colour = theme.palette[series.colour % theme.palette.length];
-      const dash = series.dashed ? [6, 4] : lines.length > 1 ? DASHES[series.colour % DASHES.length] : [];
-      drawCurve(ctx, plot, series.columns[0], colour, dash, table, place, 2, MARKERS[series.colour % 4], theme);
+      const colour = colourOf(theme, series.colour);
+      const dash = dashOf(series, lines.length > 1);
+      drawCurve(ctx, plot, series.columns[0], colour, dash, table, place, 2, markerOf(series.colour), theme);
     } else if (series.kind === "family") {
       series.columns.forEach((column, i) => {
         const colour = layerColour(series.groups[i], groups.length, theme.dark);

@@ -1,5 +1,7 @@
 // Beside the picture: a notice, the questions, and the reading once they are answered.
 
+import { keepFocus, make, newId } from "./elements.js";
+
 function buildQuestion(question, onPredict) {
   const asked = newId();
   const box = make("div", { class: "wl-question" }, make("p", { class: "wl-question-text", id: asked, text: question.text }));
@@ -34,7 +36,7 @@ function buildReading(rows) {
         : [cell("th", row.label), ...(theory ? [cell("td", row.theory)] : []), cell("td", row.measured)])))));
 }
 
-function showTexts(stage) {
+export function showTexts(stage) {
   const notice = stage.model.get("notice");
   stage.notice.hidden = !notice.text;
   stage.notice.textContent = notice.text || "";

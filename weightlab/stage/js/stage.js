@@ -1,26 +1,23 @@
 // The stage: one picture, its playback, and the wire to the kernel.
 
+import { arrangeViews, drawMoving, drawStill, showLegend } from "./board.js";
+import { UNANSWERED, showSilence, watchKernel } from "./connection.js";
+import { buildControls } from "./controls.js";
+import { keepFocus, make } from "./elements.js";
+import { Fans } from "./fan.js";
+import { Home } from "./home.js";
+import { grabPad, showValues } from "./pointer.js";
+import { asBytes, asFloats, decodePicture } from "./pure/table.js";
+import { showTexts } from "./side.js";
+import { handleKey, showTransport } from "./transport.js";
+import { speak, wordsOf } from "./words.js";
+
 const FULL_RUN_SECONDS = 6;
 const SILENCE_MS = 4000;
+const REST_MS = 150; // a hand that holds still so long gets the kernel's own answer
 const MOST_UNANSWERED = 3;
-const UNANSWERED =
-  "No answer from the kernel yet. If it was restarted, run this panel's cell again; if another cell is running, wait for it.";
 
-function decodePicture(given) {
-  const raw = given || {};
-  const points = asFloats(raw.reference_points);
-  const references = (raw.references || []).map((r) => {
-    const xs = [];
-    const ys = [];
-    for (let i = 0; i < r.count; i++) { xs.push(points[2 * (r.offset + i)]); ys.push(points[2 * (r.offset + i) + 1]); }
-    return { ...r, xs, ys };
-  });
-  const table = new Table(raw.columns || 0);
-  table.append(asFloats(raw.table), asFloats(raw.steps));
-  return { picture: { series: [], groups: [], ...raw, references }, table };
-}
-
-class StageView {
+export class StageView {
   constructor(model, root) {
     this.model = model;
     this.root = root;
@@ -48,6 +45,7 @@ class StageView {
     this.listen();
     this.frame = requestAnimationFrame((now) => this.tick(now));
     this.model.send({ type: "hello" });
+    root.weightlab = this; // for the console and the browser tests
   }
 
   build() {
@@ -317,13 +315,3 @@ class StageView {
 
   redrawAll() { Object.assign(this.dirty, { still: true, moving: true, all: true }); }
 }
-
-export default {
-  render({ model, el }) {
-    const root = make("div", { class: "weightlab" });
-    el.append(root);
-    const stage = new StageView(model, root);
-    root.weightlab = stage; // for the console and the browser tests
-    return () => stage.close();
-  },
-};

@@ -1,0 +1,209 @@
+"""How the page reads the numbers that the kernel sends or a replay holds: weightlab/stage/js/pure in Chromium.
+
+Bit by bit against Python's side of the wire, whose own errors tests/stage/test_replay.py bounds.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import math
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from offline_pages import ModulePage, OfflineBrowser
+
+import weightlab
+from weightlab.stage.fan import Fan
+from weightlab.stage.packed import BITS, EXACT, Pack, packed_fan, rounded
+
+TABLE, PACKED = "pure/table.js", "pure/packed.js"
+
+
+@pytest.fixture(scope="module")
+def js(offline: OfflineBrowser) -> Iterator[ModulePage]:
+    yield offline.modules(Path(weightlab.__file__).parent / "stage" / "js")
+
+
+# ---- buffers and tables ------------------------------------------------------------------------------------------
+
+# A buffer as it comes out of a longer one, where a Float32Array may not begin.
+BUFFERS = """const buffer = (text) => {
+    const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0)), longer = new Uint8Array(bytes.length + 8);
+    longer.set(bytes, 3);
+    return new DataView(longer.buffer, 3, bytes.length);
+};"""
+BITS_OF = "Array.from(new Uint32Array(Float32Array.from(floats).buffer))"
+
+
+def buffer(values: NDArray[np.float32] | bytes) -> str:
+    data = values if isinstance(values, bytes) else np.ascontiguousarray(values, np.float32).tobytes()
+    return base64.b64encode(data).decode()
+
+
+def bits(values: NDArray[np.float32]) -> list[int]:
+    return list(map(int, np.ascontiguousarray(values, np.float32).ravel().view(np.uint32)))
+
+
+def same_numbers(found: list[int], expected: NDArray[np.float32]) -> bool:
+    """Bit by bit, but any NaN for a NaN."""
+    got = np.array(found, np.uint32).view(np.float32)
+    np.testing.assert_array_equal(got, expected.ravel())
+    assert (np.signbit(got) == np.signbit(expected.ravel()))[~np.isnan(got)].all()
+    return True
+
+
+def hard_numbers(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Of all sizes and signs, with gaps and what overflowed."""
+    random = np.random.default_rng(7)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = (random.normal(size=shape) * 10.0 ** random.uniform(-44, 37, shape)).astype(np.float32)
+    odd = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, np.finfo(np.float32).max], np.float32)
+    np.put(values, range(min(6, values.size)), odd)
+    return values
+
+
+TABLE_OF = f"""(() => {{ {BUFFERS}
+    const [columns, data, steps, more, moreSteps, places] = given;
+    const {{table}} = m.decodePicture({{columns, table: buffer(data), steps: buffer(steps)}});
+    table.append(m.asFloats(buffer(more)), m.asFloats(buffer(moreSteps)));
+    return {{rows: table.rows, step: places.map(p => table.step(p)),
+             at: places.map(p => [0, 1].map(c => table.at(p, c))),
+             rowOf: places.map(p => table.rowOf(p * 10)), end: places.map(p => table.end(p, 1))}};
+}})()"""
+
+
+def test_a_table_grows_and_is_read_between_its_rows(js: ModulePage) -> None:
+    rows = np.array([[0, 1], [2, 5], [4, -3], [8, 0.5], [16, 2]], np.float32)
+    steps = np.array([0, 10, 20, 40, 60], np.float32)
+    places = [-1.0, 0.0, 0.25, 1.0, 2.5, 3.75, 4.0, 9.0]
+    parts = [rows[:2], steps[:2], rows[2:], steps[2:]]
+    found = js.ask(TABLE, TABLE_OF, 2, *map(buffer, parts), places)
+    assert found["rows"] == 5 and found["end"] == places
+    across = [[np.interp(place, range(5), rows[:, column]) for column in (0, 1)] for place in places]
+    np.testing.assert_allclose(found["at"], across, rtol=1e-6)
+    np.testing.assert_allclose(found["step"], np.interp(places, range(5), steps), rtol=1e-6)
+    assert found["rowOf"] == [max(0, int(np.searchsorted(steps, 10 * place, "right")) - 1) for place in places]
+
+
+def test_a_line_ends_before_its_gap(js: ModulePage) -> None:
+    rows = np.array([[0, 1], [1, 2], [2, np.nan], [3, np.inf], [4, np.nan]], np.float32)
+    steps = np.arange(5, dtype=np.float32)
+    places = [0.5, 1.0, 1.5, 2.0, 3.5, 4.0]
+    found = js.ask(TABLE, TABLE_OF, 2, *map(buffer, (rows[:1], steps[:1], rows[1:], steps[1:])), places)
+    assert found["end"] == [0.5, 1.0, 1.5, 1, 1, 1]
+    assert found["at"][2] == [1.5, 2]  # on the way into a gap: the last number
+    early = [buffer(part) for part in (rows[1:2], steps[:1], rows[2:], steps[1:4])]
+    assert js.ask(TABLE, TABLE_OF, 2, *early, [1.0, 3.0])["end"] == [0, 0]
+    assert math.isnan(js.ask(TABLE, "m.decodePicture(null).table.at(0, 0)"))  # nothing is there
+
+
+def test_rows_that_arrive_one_by_one_are_seldom_copied(js: ModulePage) -> None:
+    code = """(() => { const {table} = m.decodePicture({columns: 3}), seen = new Set();
+        for (let i = 0; i < 1000; i++) { table.append([i, i, i], [i]); seen.add(table.data); }
+        return [table.rows, table.at(999, 2), seen.size]; })()"""
+    rows, last, copies = js.ask(TABLE, code)
+    assert (rows, last) == (1000, 999) and copies <= 11  # twice the room each time
+
+
+def test_a_long_run_is_thinned_out(js: ModulePage) -> None:
+    counts = [0, 1, 1999, 2000, 3999, 4000, 250_000]
+    code = "given[0].map(n => m.decodePicture({columns: 0, steps: new Float32Array(n)}).table.stride(2000))"
+    strides = js.ask(TABLE, code, counts)
+    assert strides[:5] == [1] * 5 and strides[5] == 2
+    assert all(count / stride < 2 * 2000 for count, stride in zip(counts, strides, strict=True))
+
+
+def test_a_picture_is_decoded_to_the_last_bit(js: ModulePage) -> None:
+    table, points = hard_numbers((5, 3)), hard_numbers((7, 2))
+    references = [{"name": "a", "offset": 0, "count": 3}, {"name": "b", "offset": 3, "count": 4}]
+    code = f"""(() => {{ {BUFFERS} const bits = (floats) => {BITS_OF};
+        const [columns, table, steps, reference_points, references] = given;
+        const d = m.decodePicture({{columns, table: buffer(table), steps: buffer(steps),
+            reference_points: buffer(reference_points), references}});
+        return {{table: bits(d.table.data), xs: d.picture.references.map(r => bits(r.xs)),
+                 ys: d.picture.references.map(r => bits(r.ys)), names: d.picture.references.map(r => r.name)}};
+    }})()"""
+    found = js.ask(TABLE, code, 3, buffer(table), buffer(np.arange(5, dtype=np.float32)), buffer(points), references)
+    assert same_numbers(found["table"], table) and found["names"] == ["a", "b"]
+    for axis, name in enumerate(("xs", "ys")):
+        assert same_numbers(found[name][0], points[:3, axis]) and same_numbers(found[name][1], points[3:, axis])
+
+
+# ---- what is packed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [BITS, EXACT])
+@pytest.mark.parametrize("shape", [(1, 1, 6), (3, 40, 2), (2, 0, 3)])
+def test_a_replays_numbers_come_back_as_they_were_rounded(
+    js: ModulePage, shape: tuple[int, int, int], kept: int
+) -> None:
+    values, pack = hard_numbers(shape), Pack()
+    message = {"deep": [{"numbers": pack.floats(values, kept)}, {"raw": pack.raw(b"\0between\xff")}], "word": "η"}
+    code = f"""m.readReplay(given[0]).then(({{deep: [{{numbers: floats}}, {{raw}}], word}}) => ({{word, bits: {BITS_OF},
+        raw: Array.from(new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength))}}))"""
+    found = js.ask(PACKED, code, f"\n{pack.text(message)}\n")
+    assert same_numbers(found["bits"], rounded(values, kept))
+    assert (bytes(found["raw"]), found["word"]) == (b"\0between\xff", "η")
+
+
+def words(place: int) -> tuple[list[dict[str, str]], str]:
+    return [], str(place)
+
+
+PICTURES = f"""(() => {{ {BUFFERS} const bits = (floats) => {BITS_OF};
+    const [message, texts] = given, buffers = texts.map(buffer).map(m.asFloats);
+    return message.positions.map((_, i) => {{
+        const {{picture, bowl, along, reading}} = m.fanPicture(message, buffers, i);
+        const {{columns, table, steps, reference_points}} = picture;
+        const points = bits(reference_points || []);
+        return {{columns, table: bits(table), steps: bits(steps), points, bowl, along, reading}};
+    }});
+}})()"""
+
+
+def test_a_fans_pictures_are_found_at_their_positions(js: ModulePage) -> None:
+    tables = hard_numbers((3, 4, 2))
+    bowls = np.arange(15, dtype=np.float32).reshape(3, 5)
+    along = ({"w1": 1.0}, {"w1": 2.0}, {"w1": 3.0})
+    fan = Fan("rate", {}, (0.1, 0.2, 0.3), tables, np.arange(4, dtype=np.float32), (4, 4, 4), words, bowls, along)
+    message, buffers = fan.pictures((0.3, 0.15, 0.1))
+    found = js.ask(TABLE, PICTURES, message, list(map(buffer, buffers)))
+    assert [one["columns"] for one in found] == [2, 2]
+    for one, place in zip(found, (2, 0), strict=True):
+        assert same_numbers(one["table"], tables[place])
+        assert one["bowl"] == bowls[place].tolist() and one["along"] == along[place]
+
+
+def test_a_shorter_run_is_the_beginning_of_the_longest(js: ModulePage) -> None:
+    tables, steps = hard_numbers((1, 6, 2)), np.arange(6, dtype=np.float32)
+    message, buffers = Fan("steps", {}, (1.0, 3.0, 5.0), tables, steps, (2, 4, 6), words).pictures((1.0, 3.0, 5.0))
+    found = js.ask(TABLE, PICTURES, message, list(map(buffer, buffers)))
+    for one, rows in zip(found, (2, 4, 6), strict=True):
+        assert same_numbers(one["table"], tables[0, :rows]) and one["steps"] == bits(steps[:rows])
+        assert one["bowl"] is None and one["along"] == {}
+
+
+def test_a_fan_of_whole_pictures_keeps_each_with_its_words(js: ModulePage) -> None:
+    tables = [hard_numbers((rows, 3)) for rows in (4, 2)]
+    points = [hard_numbers((count, 2)) for count in (1, 3)]
+    whole = [{"columns": 3, "reading": name} for name in ("first", "last")]
+    steps = [np.arange(len(table), dtype=np.float32) for table in tables]
+    parts = itertools.chain.from_iterable(zip(tables, steps, points, strict=True))
+    found = js.ask(TABLE, PICTURES, {"positions": [1, 2], "whole": whole}, list(map(buffer, parts)))
+    assert [one["reading"] for one in found] == ["first", "last"]
+    for one, table, own in zip(found, tables, points, strict=True):
+        assert same_numbers(one["table"], table) and same_numbers(one["points"], own)
+
+
+def test_a_fan_packed_for_the_way_is_unpacked(js: ModulePage) -> None:
+    tables, steps = hard_numbers((2, 90, 3)), np.arange(90, dtype=np.float32)
+    message, buffers = packed_fan(*Fan("rate", {}, (0.1, 0.2), tables, steps, (90, 90), words).pictures((0.1, 0.2)))
+    code = f"""(() => {{ {BUFFERS} return m.inflate(buffer(given[0])).then((bytes) => m.unpackFloats(bytes, given[1]))
+        .then((floats) => {BITS_OF}); }})()"""
+    assert same_numbers(js.ask(PACKED, code, buffer(buffers[0]), message["packed"]), rounded(tables))
+    assert len(zlib.decompress(buffers[0])) == tables.nbytes

@@ -1,0 +1,266 @@
+"""The stage's scripts as true ES modules in Chromium, each a file of its own; those in js/pure by their values.
+
+What decodes numbers: test_stage_decoding.py.
+Expected values are worked out here, by other means than the scripts': fractions, NumPy, or by hand.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from offline_pages import ModulePage, OfflineBrowser
+
+import weightlab
+from weightlab.stage.modules import exports
+
+JS = Path(weightlab.__file__).parent / "stage" / "js"
+MODULES = sorted(path.relative_to(JS).as_posix() for path in JS.rglob("*.js"))
+SCALES, LAYOUT, COLOURS, LINES = (f"pure/{name}.js" for name in ("scales", "layout", "colours", "lines"))
+
+
+@pytest.fixture(scope="module")
+def js(offline: OfflineBrowser) -> Iterator[ModulePage]:
+    yield offline.modules(JS)
+
+
+@pytest.mark.parametrize("file", [name for name in MODULES if name != "replay.js"])
+def test_a_module_runs_as_one_and_gives_what_it_says(js: ModulePage, file: str) -> None:
+    """A name that is imported and not there would be a SyntaxError."""
+    assert js.names(file) == (sorted(exports(JS / file)) or ["default"])
+
+
+def test_a_module_that_touches_the_page_would_be_noticed(js: ModulePage) -> None:
+    with pytest.raises(Exception, match="document is not defined"):
+        js.ask("elements.js", "m.make('p')")
+
+
+# ---- numbers as texts, ticks, scales -----------------------------------------------------------------------------
+
+
+def short(value: float) -> str:
+    """At most three digits; a power of ten for what would be long; a true minus sign."""
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{float(f'{value:.3g}'):.10g}".replace("-", "−")
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits}e{int(exponent)}".replace("-", "−")
+
+
+def test_numbers_are_short(js: ModulePage) -> None:
+    by_hand = {0.0: "0", -0.5: "−0.5", 1234.0: "1230", 99_999.0: "100000", 1e5: "1.0e5", 0.001: "0.001",
+               0.0009: "9.0e−4", -2.34e-7: "−2.3e−7", -6.02e23: "−6.0e23", math.inf: "–", math.nan: "–"}  # fmt: skip
+    sizes = [float(m * 10.0**e) for m in (1.0, 1.2345, 3.3333, 9.4444) for e in range(-12, 13)]
+    values = [*by_hand, *sizes, *(-size for size in sizes)]
+    texts = js.ask(SCALES, "given[0].map(m.shortNumber)", values)
+    assert dict(zip(by_hand, texts, strict=False)) == by_hand
+    assert texts == [short(value) for value in values]
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 4, 9])
+@pytest.mark.parametrize(
+    ("low", "high"), [("0", "1"), ("-3", "3"), ("0", "300"), ("-0.0021", "0.0004"), ("98", "104.5"), ("1e6", "5e6")]
+)
+def test_ticks_are_round_and_inside_and_no_more_than_wanted(js: ModulePage, low: str, high: str, wanted: int) -> None:
+    start, end = Fraction(low), Fraction(high)
+    nice = sorted(Fraction(m) * Fraction(10) ** e for m in ("1", "2", "2.5", "5") for e in range(-8, 9))
+    step = next(step for step in nice if step >= (end - start) / wanted)
+    values = [float(k * step) for k in range(math.ceil(start / step), math.floor(end / step) + 1)]
+    ticks = js.ask(SCALES, "m.linearTicks(...given)", float(low), float(high), wanted)
+    assert [tick["value"] for tick in ticks] == pytest.approx(values, rel=1e-9, abs=1e-12)
+    assert [tick["text"] for tick in ticks] == [short(value) for value in values]
+    assert len(ticks) <= wanted + 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "texts"),
+    [
+        (1e-3, 1e3, 4, ["10⁻³", "0.1", "10", "1000"]),
+        (1e-2, 1e4, 9, ["0.01", "0.1", "1", "10", "100", "1000", "10⁴"]),
+        (1e-37, 1e38, 3, ["10⁻³⁷", "10⁻¹²", "10¹³", "10³⁸"]),
+        (0.5, 20.0, 4, ["1", "10"]),
+        (2.0, 7.0, 4, ["2", "4", "6"]),  # within one decade: as on a linear axis
+    ],
+)
+def test_ticks_of_a_logarithmic_axis(js: ModulePage, low: float, high: float, wanted: int, texts: list[str]) -> None:
+    assert [tick["text"] for tick in js.ask(SCALES, "m.logTicks(...given)", low, high, wanted)] == texts
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(("start", "end"), [(64.0, 482.0), (300.0, 20.0)])
+def test_a_scale_maps_limits_to_pixels_and_back(js: ModulePage, log: bool, start: float, end: float) -> None:
+    limits = (1e-3, 50.0)
+    values = np.geomspace(1e-4, 90, 13)
+    of = np.log if log else np.asarray
+    share = (of(values) - of(limits[0])) / (of(limits[1]) - of(limits[0]))
+    code = """(() => { const s = m.makeScale(...given.slice(0, 4)), at = given[4].map(s.at);
+        return {at, back: at.map(s.value), below: [0, -1].map(s.at)}; })()"""
+    found = js.ask(SCALES, code, log, list(limits), start, end, values.tolist())
+    assert found["at"] == pytest.approx((start + share * (end - start)).tolist())
+    assert found["back"] == pytest.approx(values.tolist())
+    assert [math.isnan(place) for place in found["below"]] == [log, log]
+
+
+def test_the_nearest_position_is_found(js: ModulePage) -> None:
+    positions = [0.001, 0.01, 0.1, 1.0]
+    values = [-5.0, 0.0054, 0.0056, 0.4, 0.9, 77.0]
+    nearest = [int(np.abs(np.array(positions) - value).argmin()) for value in values]
+    assert js.ask(SCALES, "given[1].map(v => m.nearestPosition(given[0], v))", positions, values) == nearest
+
+
+# ---- layout ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "heights"),
+    [(1000, None), (501, None), (499, [300, 220, 220]), (0, None)],  # half of it for the narrowest view, 250 px
+)
+def test_views_stand_below_each_other_where_they_would_be_narrow(
+    js: ModulePage, width: int, heights: list[int] | None
+) -> None:
+    views = [{"cell": [0, 0, 1, 2]}, {"cell": [1, 0, 1, 1]}, {"cell": [1, 1, 1, 1]}]
+    assert js.ask(LAYOUT, "m.stackedHeights(...given)", {"widths": [1, 1], "views": views}, width) == heights
+
+
+def test_a_view_has_its_share_of_the_board(js: ModulePage) -> None:
+    views = [{"cell": [0, 0, 1, 2]}, {"cell": [1, 0, 1, 1]}, {"cell": [1, 1, 2, 1]}]
+    scene = {"widths": [2, 1, 1], "heights": [3, 1], "views": views}
+    code = "[0, 1, 2].map(i => m.cellBox(given[0], given[1], i, 800, 400))"
+    assert js.ask(LAYOUT, code, scene, None) == [
+        {"x": 0, "y": 0, "w": 400, "h": 400}, {"x": 400, "y": 0, "w": 200, "h": 300},
+        {"x": 400, "y": 300, "w": 400, "h": 100},
+    ]  # fmt: skip
+    assert js.ask(LAYOUT, code, scene, [300, 220, 220])[2] == {"x": 0, "y": 520, "w": 800, "h": 220}
+
+
+PLOT = """m.layoutView({name: "v", x: {scale: given[0], ticks: []}, y: {scale: given[1], ticks: []}},
+    {x: 0, y: 0, w: 400, h: 300}, {series: given[2], references: given[3], last_step: given[5]},
+    {rows: given[4].length, steps: given[4].map((_, i) => i), get: (r, c) => given[4][r][c], stride: () => 1})"""
+
+
+def limits(
+    js: ModulePage, rows: list[list[float]], kind: str, columns: list[int], y: str = "linear", last: int | None = None,
+    references: tuple[dict[str, Any], ...] = (),
+) -> tuple[list[float], list[float]]:  # fmt: skip
+    series = [{"view": "v", "kind": kind, "columns": columns}]
+    code = f"(({{x, y}}) => [x.limits, y.limits])({PLOT})"
+    across, up = js.ask(LAYOUT, code, "linear", y, series, list(references), rows, last)
+    return across, up
+
+
+def test_axes_hold_all_numbers_and_end_on_round_ones(js: ModulePage) -> None:
+    rows = [[0.13, -4.2], [math.nan, math.inf], [0.87, 3.9]]
+    across, up = limits(js, rows, "path", [0, 1])
+    assert across[0] <= 0.13 and across[1] >= 0.87 and up[0] <= -4.2 and up[1] >= 3.9
+    assert across == pytest.approx([0, 1]) and up == pytest.approx([-5, 5])
+
+
+def test_a_curve_has_its_steps_across_and_room_to_grow(js: ModulePage) -> None:
+    rows = [[float(i)] for i in range(31)]
+    assert limits(js, rows, "curve", [0])[0] == [0, 30]
+    assert limits(js, rows, "curve", [0], last=1000)[0] == [0, 60]  # 40 steps and a little, in twenties
+    assert limits(js, rows, "curve", [0], last=35)[0] == [0, 35]
+
+
+def test_bars_stand_on_zero(js: ModulePage) -> None:
+    across, up = limits(js, [[3.0, 5.0, 4.0]], "bars", [0, 1, 2])
+    assert across == pytest.approx([-0.6, 2.6]) and up[0] <= 0 and up[1] >= 5
+
+
+@pytest.mark.parametrize(
+    ("losses", "reached"),
+    [
+        ([0.3, 0.02], (1e-2, 1)),
+        ([1.0, 1e-12], (1e-12, 1)),
+        ([2.0, 1e30], (1, 1e6)),  # 31 decades: the start stays in sight, what explodes leaves at the top
+        ([2.0, 1e-30, 1e3], (1e-14, 1e3)),
+        ([math.nan, 1e-30, 1.0], (1e-18, 1)),  # no start to keep in sight
+        ([0.0, math.nan], (0.1, 10)),
+    ],
+)
+def test_a_logarithmic_axis_has_whole_decades(
+    js: ModulePage, losses: list[float], reached: tuple[float, float]
+) -> None:
+    assert limits(js, [[loss] for loss in losses], "curve", [0], "log")[1] == pytest.approx(reached, rel=1e-9, abs=0)
+
+
+def test_theory_marks_are_inside_as_well(js: ModulePage) -> None:
+    mark = {"view": "v", "kind": "line", "xs": [0.0, 9.0], "ys": [-50.0, math.nan]}
+    assert limits(js, [[1.0], [2.0]], "curve", [0], references=(mark,))[1][0] <= -50
+
+
+@pytest.mark.parametrize(("width", "shown"), [(420, list(range(10))), (200, [0, 3, 6, 9]), (30, [0])])
+def test_names_of_bars_are_thinned_out_until_they_keep_apart(js: ModulePage, width: int, shown: list[int]) -> None:
+    code = """m.axisTicks({area: {w: given[0], h: 100}, view: {x: {ticks: given[1]}},
+        x: {at: (v) => v * given[0] / given[1].length}, y: {log: false, limits: [0, 1]}})"""
+    names = [f"layer {i}" for i in range(10)]
+    found = js.ask(LAYOUT, code, width, names)
+    assert [tick["text"] for tick in found["xTicks"]] == [names[i] for i in shown]
+    stride = shown[1] - shown[0] if len(shown) > 1 else 10
+    assert found["room"] == pytest.approx(stride * width / 10 - 8)
+    assert [tick["value"] for tick in found["yTicks"]] == [0, 0.5, 1]
+
+
+# ---- colours and lines -------------------------------------------------------------------------------------------
+
+
+def test_layers_go_from_dark_to_light(js: ModulePage) -> None:
+    code = "Array.from({length: given[1]}, (_, i) => m.layerColour(i, given[1], given[0]))"
+    for dark in (False, True):
+        texts = js.ask(COLOURS, code, dark, 9)
+        colours = [[int(part) for part in re.findall(r"\d+", text)] for text in texts]
+        light = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in colours]
+        assert light == sorted(light) and len(set(light)) == 9
+    assert texts[-1] == "rgb(253,231,37)" and js.ask(COLOURS, code, False, 1) == ["rgb(68,1,84)"]
+
+
+def test_a_dash_tells_curves_apart_only_where_there_are_several(js: ModulePage) -> None:
+    code = "[0, 1, 7].map(colour => m.dashOf({colour, dashed: given[0]}, given[1]))"
+    assert js.ask(COLOURS, code, False, False) == [[], [], []]
+    assert js.ask(COLOURS, code, False, True) == [[], [8, 4], [8, 4]]
+    assert js.ask(COLOURS, code, True, True) == [[6, 4]] * 3
+    markers = js.ask(COLOURS, "[0, 1, 2, 3, 4].map(m.markerOf)")
+    assert len(set(markers[:4])) == 4 and markers[4] == markers[0]
+
+
+CHANGED = "Array.from(m.changedLines(...given))"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "changed"),
+    [
+        ("abc", "abc", []),
+        ("", "ab", [0, 1]),
+        ("abc", "axc", [1]),
+        ("abc", "xabc", [0]),
+        ("abcd", "acd", []),  # what has gone marks no line
+    ],
+)
+def test_changed_lines_are_those_that_were_not_there(js: ModulePage, before: str, now: str, changed: list[int]) -> None:
+    assert js.ask(LINES, CHANGED, list(before), list(now)) == changed
+
+
+def test_no_more_lines_are_called_changed_than_must_be(js: ModulePage) -> None:
+    random = np.random.default_rng(3)
+    for _ in range(40):
+        before, now = (list(random.choice(list("abc"), random.integers(0, 7))) for _ in range(2))
+        changed = js.ask(LINES, CHANGED, before, now)
+        assert stays([line for i, line in enumerate(now) if i not in changed], before)
+        fewer = itertools.combinations(range(len(now)), len(now) - len(changed) + 1)
+        assert not any(stays([now[i] for i in kept], before) for kept in fewer)
+
+
+def stays(lines: list[str], before: list[str]) -> bool:
+    """Whether these lines were there before, in this order."""
+    rest = iter(before)
+    return all(line in rest for line in lines)
