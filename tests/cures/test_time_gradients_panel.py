@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from panel_support import say
 
-from weightlab.cures.panel import DEFAULTS, TimeGradientsPanel, time_gradients_controls
+from weightlab.cures.panel import TimeGradientsPanel, time_gradients_settings
 from weightlab.stage.controls import Choice, Question, Slider
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
@@ -21,9 +21,9 @@ def ends(control: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("control", time_gradients_controls(), ids=lambda control: control.name)
+@pytest.mark.parametrize("control", [one.control for one in time_gradients_settings()], ids=lambda one: one.name)
 def test_every_control_works_at_both_ends(control: Any, cell: str) -> None:
-    panel = TimeGradientsPanel(**{**DEFAULTS, "cell": cell, "width": 8, "initializer": "orthogonal"})
+    panel = TimeGradientsPanel(cell=cell, width=8, initializer="orthogonal")
     for seq, value in enumerate(ends(control), 1):
         say(panel, type="set", values={control.name: value}, seq=seq)
         assert panel.values[control.name] == value and not panel.notice

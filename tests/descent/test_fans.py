@@ -268,7 +268,7 @@ def test_a_panel_without_fans_says_so(panels: list[DescentPanel], monkeypatch: p
 def test_whole_pictures_are_gathered_where_more_than_numbers_change(
     panel: type[Panel], name: str, positions: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, other = panel(), panel()  # type: ignore[call-arg]
+    made, other = panel(), panel()
     try:
         ((message, buffers),) = asked(made, monkeypatch, name=name, positions=positions)
         assert message["positions"] == message["tried"] == positions and len(buffers) == 3 * len(positions)

@@ -14,7 +14,7 @@ from ipywidgets.widgets.widget import _instances
 from panel_support import ends, say, wait_for
 
 from weightlab.ensembles.choices import RATES, SCALED_RATES, first_gradient, rates_for, start_choices
-from weightlab.ensembles.panel import DEFAULTS, EnsemblePanel, ensemble_controls
+from weightlab.ensembles.panel import EnsemblePanel, ensemble_settings
 from weightlab.ensembles.run import train_together
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.stage.controls import Question
@@ -219,7 +219,7 @@ def test_a_setting_changed_during_the_run_begins_a_new_one_and_says_so() -> None
     wait_for(lambda: done(panel) > 2)
     say(panel, type="set", values={"depth": 3}, seq=2)
     assert panel.transport["state"] == "idle" and "starts again" in panel.notice["text"] and done(panel) == 0
-    assert len(panel._ensemble.layers) == 4  # type: ignore[union-attr]
+    assert len(panel._ensemble.layers) == 4
 
 
 def test_a_setting_that_plays_no_part_leaves_the_run_alone() -> None:
@@ -311,8 +311,8 @@ def test_every_control_takes_every_end_of_its_range(varies: str) -> None:
             assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
             panel.run(steps=2)
             assert panel.values[control["name"]] == value
-        say(panel, type="set", values={control["name"]: {**DEFAULTS, **tiny, "varies": varies}[control["name"]]}, seq=2)
-    assert [control.name for control in ensemble_controls()] == list(DEFAULTS)
+        usual = {one.name: one.default for one in ensemble_settings()} | {**tiny, "varies": varies}
+        say(panel, type="set", values={control["name"]: usual[control["name"]]}, seq=2)
 
 
 @pytest.mark.parametrize("varies", ["learning_rate", "start"])

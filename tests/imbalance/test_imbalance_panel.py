@@ -51,7 +51,7 @@ def test_without_a_technique_one_network_is_shown() -> None:
 @pytest.mark.parametrize("threshold", [0.001, 0.05, 0.5, 0.999])
 def test_the_threshold_moves_over_curve_and_matrix_and_trains_nothing(threshold: float) -> None:
     panel = ImbalancePanel(technique="class_weights", **{**QUICK, "steps": 60})
-    training, steps = panel._training, panel._training.steps_done  # type: ignore[union-attr]
+    training, steps = panel._training, panel._training.steps_done
     say(panel, type="set", values={"threshold": threshold}, seq=3)
     assert panel._training is training and training is not None and training.steps_done == steps
     assert panel.picture["seq"] == 3 and panel.transport["state"] == "finished"
@@ -98,10 +98,10 @@ def test_a_technique_chosen_in_a_pause_acts_from_the_next_update_on() -> None:
     panel._receive(panel, {"type": "command", "name": "reset", "seq": 1}, [])
     wait_for(lambda: len(panel.record.pulls) >= 2 and panel.transport["state"] == "running")
     say(panel, type="command", name="pause", seq=2)
-    done = panel._training.steps_done  # type: ignore[union-attr]
+    done = panel._training.steps_done
     say(panel, type="set", values={"technique": "class_weights"}, seq=3)
     assert f"Goes on with class weights from update {done}" in panel.notice["text"]
-    assert panel._training.steps_done == done  # type: ignore[union-attr]
+    assert panel._training.steps_done == done
     record = panel.run()
     assert torch.equal(record.pulls[:done, 0], record.pulls[:done, 1])  # the same network until then
     assert record.share(done, done + 10)[1] > record.share(done, done + 10)[0] + 0.1
@@ -114,9 +114,9 @@ def test_pause_step_stop_and_new_seed() -> None:
     panel._receive(panel, {"type": "command", "name": "new_seed", "seq": 1}, [])
     wait_for(lambda: panel.transport["state"] == "running")
     say(panel, type="command", name="pause", seq=2)
-    done = panel._training.steps_done  # type: ignore[union-attr]
+    done = panel._training.steps_done
     say(panel, type="command", name="step", seq=3)
-    assert panel._training.steps_done == done + 1 and panel.transport["state"] == "paused"  # type: ignore[union-attr]
+    assert panel._training.steps_done == done + 1 and panel.transport["state"] == "paused"
     say(panel, type="command", name="stop", seq=4)
     assert panel.transport["state"] == "stopped"
     assert not torch.equal(panel.record.logits[-1], first.logits[-1])
@@ -132,7 +132,7 @@ def test_a_cost_acts_on_training_only_where_the_technique_uses_it() -> None:
     assert panel._training is training
     panel.set(technique="cost_matrix")
     assert panel.unused == [] and panel._training is not training
-    weights = panel._training.sets[1].weights  # type: ignore[union-attr]
+    weights = panel._training.sets[1].weights
     assert weights[1] / weights[0] == pytest.approx(3.0)
     cost = panel.record.scores(20).cost(miss=3.0)[1].item()
     assert f"Cost {cost:.0f}, where a miss costs 3 false alarms" in panel.reading[-1]["verdict"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from panel_support import say, wait_for
 
-from weightlab.loop.panel import LAST_LINE, StepperPanel, stepper_controls
+from weightlab.loop.panel import LAST_LINE, StepperPanel, stepper_settings
 from weightlab.loop.problems import PROBLEMS
 from weightlab.loop.run import LoopExperiment, load_optimizers, run_loop, run_updates
 from weightlab.stage.controls import Choice, Question, Slider, Toggle
@@ -145,7 +145,7 @@ def test_a_new_seed_draws_another_network_and_reset_brings_it_back() -> None:
 def test_every_control_acts_at_both_ends(problem: str) -> None:
     panel = StepperPanel(problem, lines=13)
     before, usual = panel.record, dict(panel.values)
-    for control in stepper_controls(problem):
+    for control in (one.control for one in stepper_settings(problem)):
         ends: tuple[Any, ...]
         if isinstance(control, Slider):
             ends = control.positions[0], control.positions[-1]

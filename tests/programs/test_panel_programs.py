@@ -64,7 +64,7 @@ def changed_midway() -> SharpnessPanel:
         say(panel, type="command", name="step")
     panel.set(learning_rate=0.1, momentum=0.8)
     panel.run()
-    assert len(panel._watch.training.changes) == 2  # type: ignore[union-attr]
+    assert len(panel._watch.training.changes) == 2
     return panel
 
 
@@ -298,7 +298,7 @@ def test_a_program_says_that_a_technique_was_changed_midway() -> None:
     assert "changed midway" not in said(panel)
     say(panel, type="command", name="reset")
     panel._state = "paused"
-    panel._training.steps_done = 5  # type: ignore[union-attr]
+    panel._training.steps_done = 5
     panel.set(technique="class_weights")
     assert panel._switches and "changed midway" in said(panel)
     panel.close()

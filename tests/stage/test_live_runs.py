@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,17 @@ from panel_support import say, wait_for
 
 from weightlab.pictures.picture import Axis, Picture, TableBuilder, View
 from weightlab.stage.controls import Slider
+from weightlab.stage.lenses import PACE, Setting
 from weightlab.stage.live_runs import OVER, LivePanel
-from weightlab.validate import number
 
 LAST = 500
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What is asked for: a run that only counts."""
+
+    seed: int
 
 
 class CountingPanel(LivePanel):
@@ -28,19 +36,27 @@ class CountingPanel(LivePanel):
         self.count, self.breaks_at, self.rests = 0, breaks_at, 0
         self.shown: list[tuple[float, int]] = []
         self.taken: list[float] = []
-        super().__init__([Slider("pace", "Steps a second", (1.0, 5000.0))], {"pace": pace}, seed=seed, title="Counts")
+        self.first_seed = seed
+        super().__init__(title="Counts", pace=pace)
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        number("pace", values["pace"], 0, open_low=True)
+    def _declared(self) -> list[Setting]:
+        return [Setting(Slider("pace", "Steps a second", (1.0, 5000.0)), PACE, 5000.0)]
+
+    def _first(self) -> Counting:
+        return Counting(self.first_seed)
+
+    def _apply(self, asked: Counting, every: dict[str, Any], seq: int | None) -> None:
         view = View("count", "Count", Axis("step"), Axis("count"), (0, 0, 1, 1))
         table = TableBuilder(1)
         table.add("count", "curve", "count", np.zeros(1))
-        self._publish(values, Picture((view,), table.table, np.zeros(1, np.float32), tuple(table.series)), [], seq)
+        picture = Picture((view,), table.table, np.zeros(1, np.float32), tuple(table.series))
+        self._publish(asked, every, picture, [], seq)
 
-    def _restart(self) -> None:
-        if self._seed == 1:
+    def _begin(self, asked: Counting, every: dict[str, Any], seq: int | None) -> None:
+        if asked.seed == 1:
             raise ValueError("seed 1 is refused")
         self.count, self._state = 0, "idle"
+        self._keep(asked, every)
 
     def _one_step(self) -> None:
         if self.count == self.breaks_at:

@@ -83,15 +83,15 @@ def test_momentum_of_a_class_is_a_control_where_it_was_given_one() -> None:
     bare, given = own_panel(rule=torch.optim.SGD), own_panel(rule=optimizer(torch.optim.SGD, momentum=0.5))
     assert "momentum" in bare.unused and "momentum" not in given.unused and given.values["momentum"] == 0.5
     given.set(momentum=0.8)
-    assert given.run().steps == 5 and given._training.settings["momentum"] == 0.8  # type: ignore[union-attr]
+    assert given.run().steps == 5 and given._training.settings["momentum"] == 0.8
 
 
 def test_settings_act_on_ones_own_rule_while_it_runs() -> None:
     panel = own_panel()
     say(panel, type="command", name="step", seq=1)
     say(panel, type="set", values={"learning_rate": 0.5, "clip_norm": 1.0}, seq=2)
-    assert panel._training.settings["learning_rate"] == 0.5  # type: ignore[union-attr]
-    assert panel._training.steps_done == 1  # type: ignore[union-attr]
+    assert panel._training.settings["learning_rate"] == 0.5
+    assert panel._training.steps_done == 1
 
 
 def test_choosing_data_that_ones_network_cannot_read_is_explained_and_changes_nothing() -> None:
@@ -166,7 +166,7 @@ def test_a_run_changed_midway_answers_no_question() -> None:
     say(panel, type="set", values={"learning_rate": 0.5}, seq=1)
     say(panel, type="command", name="start", seq=2)
     assert panel.transport["state"] == "finished" and panel.accuracy_of(panel.experiment) is None
-    assert panel.accuracy_of(panel._training.now) is None  # type: ignore[union-attr]
+    assert panel.accuracy_of(panel._training.now) is None
 
 
 def test_a_descent_panel_runs_classes_beside_rules_each_at_its_own_rate() -> None:

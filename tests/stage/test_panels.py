@@ -270,13 +270,13 @@ def test_start_runs_in_one_thread_and_stop_ends_it() -> None:
     panel = TrainingPanel(steps=100_000, **SMALL)
     threads = threading.active_count()
     panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
-    wait_for(lambda: panel._training.steps_done > 20)  # type: ignore[union-attr]
+    wait_for(lambda: panel._training.steps_done > 20)
     assert panel.transport["state"] == "running" and threading.active_count() == threads + 1
     say(panel, type="command", name="stop", seq=2)
     assert panel.transport["state"] == "stopped" and panel.record.status.kind == "stopped"
-    done = panel._training.steps_done  # type: ignore[union-attr]
+    done = panel._training.steps_done
     time.sleep(0.1)
-    assert panel._training.steps_done == done  # type: ignore[union-attr]
+    assert panel._training.steps_done == done
 
 
 def test_the_text_summary_follows_the_run() -> None:
@@ -289,9 +289,9 @@ def test_the_text_summary_follows_the_run() -> None:
 def test_a_setting_acts_on_the_run_that_is_going_on() -> None:
     panel = TrainingPanel(steps=100_000, **SMALL)
     panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
-    wait_for(lambda: panel._training.steps_done > 5)  # type: ignore[union-attr]
+    wait_for(lambda: panel._training.steps_done > 5)
     panel._receive(panel, {"type": "set", "values": {"learning_rate": 0.001}, "seq": 2}, [])
-    wait_for(lambda: panel._training.changes)  # type: ignore[union-attr]
+    wait_for(lambda: panel._training.changes)
     say(panel, type="command", name="stop", seq=3)
     step, name, value = panel.record.changes[0]
     assert (name, value) == ("learning_rate", 0.001)
@@ -305,7 +305,7 @@ def test_clipping_and_penalties_act_midway_and_can_be_switched_off() -> None:
     say(panel, type="set", values={"clip_norm": 0.1, "l2": 0.01}, seq=2)
     say(panel, type="command", name="step", seq=3)
     say(panel, type="set", values={"clip_norm": 0.0}, seq=4)
-    changes = panel._training.changes  # type: ignore[union-attr]
+    changes = panel._training.changes
     assert sorted(changes[:2]) == [(1, "clip_norm", 0.1), (1, "l2", 0.01)]
     assert changes[2] == (2, "clip_norm", None)
 
@@ -345,7 +345,7 @@ def test_steps_by_hand_keep_the_words_current_and_the_last_of_them_ends_the_run(
 def test_one_step_at_a_time_then_on_to_the_end() -> None:
     panel = TrainingPanel(steps=5, **SMALL)
     say(panel, type="command", name="step", seq=1)
-    assert panel._training.steps_done == 1 and panel.transport["state"] == "paused"  # type: ignore[union-attr]
+    assert panel._training.steps_done == 1 and panel.transport["state"] == "paused"
     say(panel, type="command", name="start", seq=2)
     assert panel.transport["state"] == "finished" and panel.record.steps == 5
 
@@ -362,7 +362,7 @@ def test_a_setting_of_the_network_begins_a_new_run_and_says_so() -> None:
     say(panel, type="command", name="step", seq=1)
     say(panel, type="set", values={"depth": 3}, seq=2)
     assert panel.transport["state"] == "idle" and "starts again" in panel.notice["text"]
-    assert len(panel._training.layers) == 4  # type: ignore[union-attr]
+    assert len(panel._training.layers) == 4
 
 
 def test_a_setting_after_the_end_waits_for_reset_and_loses_nothing() -> None:
@@ -392,7 +392,7 @@ def test_bad_input_leaves_the_run_as_it_is(values: dict[str, Any], words: str) -
     assert panel.notice["kind"] == "error" and words in panel.notice["text"]
     assert panel._training is training
     say(panel, type="command", name="step", seq=3)
-    assert training.steps_done == 2  # type: ignore[union-attr]
+    assert training.steps_done == 2
 
 
 def test_an_absent_device_is_named() -> None:

@@ -14,7 +14,10 @@ from panel_support import say
 from weightlab.stage.controls import Question, Slider
 from weightlab.stopping.figures import curves_figure, filters_figure, ways_figure
 from weightlab.stopping.learning_curves import few_digits, learning_curves
-from weightlab.stopping.panel import DEFAULTS, STOPPING, EpochsPanel
+from weightlab.stopping.panel import EpochsPanel
+
+STOPPING = ("patience", "min_delta", "target", "budget")
+TRAINING = ("width", "label_noise", "learning_rate", "l2", "epochs", "seed")
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -68,7 +71,7 @@ def test_a_run_seen_before_is_not_trained_again() -> None:
     assert panel.trained == 2 and panel.record is first
 
 
-@pytest.mark.parametrize("name", list(DEFAULTS))
+@pytest.mark.parametrize("name", [*STOPPING, *TRAINING])
 def test_every_control_works_at_both_ends(name: str) -> None:
     panel = EpochsPanel(**QUICK)
     control = panel._controls[name]

@@ -17,9 +17,11 @@ from weightlab.loop.picture import loop_picture, loop_reading
 from weightlab.loop.problems import PROBLEMS
 from weightlab.loop.program import loop_program
 from weightlab.loop.run import UpdateLoop
+from weightlab.pictures.picture import Picture
 from weightlab.pictures.still import still
 from weightlab.pictures.style import Still
-from weightlab.stage.controls import Choice, Control, Question, Slider, Toggle, logarithmic
+from weightlab.stage.controls import Choice, Question, Slider, Toggle, logarithmic
+from weightlab.stage.lenses import Lens, Setting, Values, changed, field, view
 from weightlab.stage.live_runs import OVER, LivePanel
 from weightlab.validate import choose, number, whole_number
 
@@ -37,25 +39,48 @@ ORDERS = {  # by the switches: step() first, zero_grad() forgotten
 }
 
 
-def stepper_controls(problem: str) -> list[Control]:
-    """The controls for a problem; all but the pace run the loop again from its start, to the place reached."""
+def _by_hand(experiment: LoopExperiment, value: Any, values: Values) -> LoopExperiment:
+    """Line 6 written out knows no momentum, and only there can torch.no_grad be forgotten."""
+    by_hand = bool(values["by_hand"] or values["without_no_grad"])
+    momentum = 0.0 if by_hand else values["momentum"]
+    return changed(experiment, by_hand=by_hand, no_grad=not values["without_no_grad"], momentum=momentum)
+
+
+def _put_momentum(experiment: LoopExperiment, value: Any, values: Values) -> LoopExperiment:
+    return experiment if experiment.by_hand else changed(experiment, momentum=value)
+
+
+def _put_order(experiment: LoopExperiment, value: Any, values: Values) -> LoopExperiment:
+    return changed(experiment, order=ORDERS[bool(values["step_first"]), bool(values["forget_zero_grad"])])
+
+
+def _switch(of_order: int) -> Lens:
+    return Lens(lambda one: next(at for at, order in ORDERS.items() if order == one.order)[of_order], _put_order)
+
+
+def stepper_settings(problem: str) -> list[Setting]:
+    """What can be set for a problem; all but the pace runs the loop again from its start, to the place reached."""
     entry = PROBLEMS[problem]
-    controls: list[Control] = [
-        Slider("learning_rate", "Learning rate η", LEARNING_RATES, "size of each step"),
-        Slider("momentum", "Momentum μ", MOMENTA, "share of the optimizer's buffer that is kept"),
-        Slider("pace", "Lines a second", PACES, "after Start"),
-    ]
-    if len(entry.losses) > 1:
-        controls.insert(0, Choice("loss", "Loss", tuple((name, loss.label) for name, loss in entry.losses.items())))
-    controls += [
-        Toggle("by_hand", "Write line 6 out by hand"),
-        Toggle("forget_zero_grad", "Forget optimizer.zero_grad()", group=MISTAKES),
-        Toggle("step_first", "optimizer.step() before loss.backward()", group=MISTAKES),
-        Toggle("without_no_grad", "Line 6 by hand, without torch.no_grad()", group=MISTAKES),
-    ]
+    losses = tuple((name, loss.label) for name, loss in entry.losses.items())
+    loss = Setting(Choice("loss", "Loss", losses), field("loss"), next(iter(entry.losses)))
+    carried = Lens(lambda experiment: None if experiment.by_hand else experiment.momentum, _put_momentum)
+    no_grad = Lens(lambda experiment: not experiment.no_grad, _by_hand)
+    pace = view(lambda value: number("lines a second", value, 0.1, 1000))
+    settings = [
+        Setting(Slider("learning_rate", "Learning rate η", LEARNING_RATES, "size of each step"), field("learning_rate"),
+                entry.learning_rate),
+        Setting(Slider("momentum", "Momentum μ", MOMENTA, "share of the optimizer's buffer that is kept"), carried,
+                0.0),
+        Setting(Slider("pace", "Lines a second", PACES, "after Start"), pace, 2.0 if entry.one_weight else 30.0),
+        Setting(Toggle("by_hand", "Write line 6 out by hand"), Lens(None, _by_hand), False),
+        Setting(Toggle("forget_zero_grad", "Forget optimizer.zero_grad()", group=MISTAKES), _switch(1), False),
+        Setting(Toggle("step_first", "optimizer.step() before loss.backward()", group=MISTAKES), _switch(0), False),
+        Setting(Toggle("without_no_grad", "Line 6 by hand, without torch.no_grad()", group=MISTAKES), no_grad, False),
+    ]  # fmt: skip
     if not entry.one_weight:
-        controls.append(Toggle("evaluate_in_train_mode", "Validate without model.eval()", group=MISTAKES))
-    return controls
+        modes = Toggle("evaluate_in_train_mode", "Validate without model.eval()", group=MISTAKES)
+        settings.append(Setting(modes, field("evaluate_in_train_mode", bool), False))
+    return [loss, *settings] if len(losses) > 1 else settings
 
 
 class StepperPanel(LivePanel):
@@ -69,6 +94,8 @@ class StepperPanel(LivePanel):
 
     pictures_per_second = 20
 
+    heading = "The update loop"
+
     def __init__(
         self,
         problem: str = "line",
@@ -76,89 +103,71 @@ class StepperPanel(LivePanel):
         lines: int = 0,
         seed: int = 0,
         questions: Sequence[Question] = (),
-        title: str = "The update loop",
+        title: str = "",
         **values: Any,
     ) -> None:
         self._problem = choose("problem", problem, PROBLEMS)
-        controls = stepper_controls(problem)
-        defaults: dict[str, Any] = {control.name: False for control in controls if isinstance(control, Toggle)}
-        pace = 2.0 if PROBLEMS[problem].one_weight else 30.0
-        defaults |= {"learning_rate": PROBLEMS[problem].learning_rate, "momentum": 0.0, "pace": pace}
-        if len(PROBLEMS[problem].losses) > 1:
-            defaults["loss"] = next(iter(PROBLEMS[problem].losses))
-        for name in values:
-            choose("setting", name, defaults)
-        self._lines = whole_number("lines", lines, 0, LAST_LINE)
-        self._loop: UpdateLoop | None = None
+        self._beginning = LoopExperiment(problem, seed=seed)
+        self._wanted = whole_number("lines", lines, 0, LAST_LINE)
         self._sent = 0
-        height = 400 if PROBLEMS[problem].one_weight else 500
-        values = {**defaults, **values}
-        super().__init__(controls, values, seed=seed, title=title, questions=questions, height=height)
+        self.tall = 400 if PROBLEMS[problem].one_weight else 500  # type: ignore[misc]
+        super().__init__(questions=questions, title=title, **values)
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
-    def _build(self, values: dict[str, Any]) -> LoopExperiment:
-        order = ORDERS[bool(values["step_first"]), bool(values["forget_zero_grad"])]
-        by_hand = values["by_hand"] or values["without_no_grad"]
-        return LoopExperiment(
-            self._problem,
-            values.get("loss"),
-            values["learning_rate"],
-            0.0 if by_hand else values["momentum"],
-            order,
-            by_hand,
-            not values["without_no_grad"],
-            evaluate_in_train_mode=values.get("evaluate_in_train_mode", False),
-            seed=self._seed,
-        )
+    def _declared(self) -> list[Setting]:
+        return stepper_settings(self._problem)
 
-    def _unused(self, values: dict[str, Any]) -> list[str]:
-        return ["momentum"] if values["by_hand"] or values["without_no_grad"] else []
+    def _first(self) -> LoopExperiment:
+        return self._beginning
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        experiment = self._build(values)  # refuses bad values before anything changes
-        number("lines a second", values["pace"], 0.1, 1000)
-        if self._loop is not None and experiment == self.experiment:
-            self.values, self.notice = values, {}
+    def _apply(self, asked: LoopExperiment, every: dict[str, Any], seq: int | None) -> None:
+        if self._every and asked == self.asked:
+            self._keep(asked, every)
             return
-        self._begin(experiment, values, self._lines if self._loop is None else self._same_place(experiment), seq)
+        self._go_to(asked, every, self._same_place(asked) if self._every else self._wanted, seq)
 
-    def _same_place(self, experiment: LoopExperiment) -> int:
-        """How many lines bring a loop of `experiment` to where this one is: as many passes, the same line next."""
-        old, new = self.experiment.order, experiment.order
+    def _same_place(self, asked: LoopExperiment) -> int:
+        """How many lines bring a loop of `asked` to where this one is: as many passes, the same line next."""
+        old, new = self.asked.order, asked.order
         passes, position = divmod(self._wanted, len(old))
         following = [line for line in old[position:] if line in new] if position else []
         return passes * len(new) + (new.index(following[0]) if following else 0)
 
-    def _begin(self, experiment: LoopExperiment, values: dict[str, Any], lines: int, seq: int | None) -> None:
-        loop = UpdateLoop(experiment)
+    def _begin(self, asked: LoopExperiment, every: dict[str, Any], seq: int | None) -> None:
+        self._state = "idle"
+        self._go_to(asked, every, 0, seq)
+
+    def _go_to(self, asked: LoopExperiment, every: dict[str, Any], lines: int, seq: int | None) -> None:
+        loop = UpdateLoop(asked)
         while loop.lines_done < lines and loop.step():
             pass
-        self._loop, self.experiment, self._wanted = loop, experiment, lines
+        self._loop, self._wanted = loop, lines
         self._run += 1
         self._settle()
         self.record = loop.record()
         self._sent = len(self.record.lines)
         with self.hold_sync():
-            self._publish(values, loop_picture(self.record, LAST_LINE), loop_reading(self.record), seq)
+            self._publish(asked, every, self._whole_picture(), loop_reading(self.record), seq)
             self._tell()
+
+    def _whole_picture(self) -> Picture:
+        return loop_picture(self.record, LAST_LINE)
 
     @property
     def program(self) -> str:
         """A plain PyTorch program with the lines as they run, at least as many passes as have begun."""
-        assert self._loop is not None
-        return loop_program(self.experiment, -(-self._loop.lines_done // len(self.experiment.order)))
+        return loop_program(self.asked, -(-self._loop.lines_done // len(self.asked.order)))
 
     # ---- the run -------------------------------------------------------------------------------------------------
 
-    def _restart(self) -> None:
-        self._state = "idle"
-        self._begin(self._build(self.values), self.values, 0, None)
+    def run(self, steps: int | None = None) -> LoopRecord:
+        """Run `steps` more lines in this thread, all there can be by default, and return the record.
 
-    def run(self, lines: int) -> LoopRecord:
-        """Run `lines` more lines in this thread and return the record; what cells and tests use."""
+        What cells and tests use. A loop that is over stays as it is: Reset begins it again.
+        """
         with self._lock:
-            self._run_on(whole_number("lines", lines, 0, LAST_LINE))
+            self._run_on(LAST_LINE if steps is None else whole_number("lines", steps, 0, LAST_LINE))
             self._settle()
             self._rest()
             self._tell()
@@ -170,7 +179,6 @@ class StepperPanel(LivePanel):
         return still(loop_picture(self.record, FIRST_LINES), title=self.title)
 
     def _one_step(self) -> None:
-        assert self._loop is not None
         if self._loop.lines_done < LAST_LINE:
             self._loop.step()
             self._wanted = self._loop.lines_done + bool(self._loop.error)
@@ -178,7 +186,6 @@ class StepperPanel(LivePanel):
 
     def _settle(self) -> None:
         """Whether the loop can go on."""
-        assert self._loop is not None
         if self._loop.error:
             self._state = "stopped"
         elif self._loop.lines_done >= LAST_LINE:
@@ -189,11 +196,10 @@ class StepperPanel(LivePanel):
     # ---- what the learner sees -----------------------------------------------------------------------------------
 
     def _show_progress(self) -> None:
-        assert self._loop is not None
         if self._loop.lines_done < self._sent:  # the row before the first line is one of those sent
             return
         self.record = self._loop.record()
-        picture = loop_picture(self.record, LAST_LINE)
+        picture = self._whole_picture()
         self.append_rows(picture.table[self._sent :], picture.steps[self._sent :], self._sent)
         self._sent = len(picture.steps)
         with self.hold_sync():
@@ -201,12 +207,11 @@ class StepperPanel(LivePanel):
             self._tell()
 
     def _rest(self) -> None:
-        assert self._loop is not None
         self.record = self._loop.record()
         self._sent = len(self.record.lines)
         with self.hold_sync():
             self.reading = loop_reading(self.record)
-            self.show(loop_picture(self.record, LAST_LINE), follow=True)
+            self.show(self._whole_picture(), follow=True)
             self._measure_questions()
 
     def _greet(self) -> None:
@@ -215,7 +220,6 @@ class StepperPanel(LivePanel):
 
     @property
     def _progress(self) -> str:
-        assert self._loop is not None
         if self._loop.error:
             return self._loop.error.split(":")[0]
         if self._state in OVER:

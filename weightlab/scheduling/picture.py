@@ -20,6 +20,7 @@ from weightlab.theory import noise as noise_theory
 from weightlab.theory import quadratic as theory
 
 RUNS = 200  # whose mean is drawn
+MOVED_TO = (1.0, -0.5)
 SETTLED = 50  # last steps over which the reading averages
 SOLID = (0, 12, 18, 6)  # colours whose curves are solid: theory's dashes must show on top of them
 
@@ -31,8 +32,14 @@ class ScheduleExperiment:
     bowl: Landscape
     rules: tuple[OptimizerSettings, ...]
     schedule: ScheduleSettings
-    move: Move | None
-    seed: int
+    steps: int = 300
+    move_at: int = 0  # 0 and beyond the last step: the minimum stays where it is
+    seed: int = 0
+
+    @property
+    def move(self) -> Move | None:
+        """Where the minimum goes, and when."""
+        return Move(self.move_at, MOVED_TO) if 0 < self.move_at <= self.steps else None
 
 
 # ---- theory beside the runs --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 
 from weightlab.pictures.picture import Picture
 from weightlab.stage.controls import Question
-from weightlab.stage.lenses import said
+from weightlab.stage.lenses import changed, said
 from weightlab.stage.panel import Panel
 from weightlab.stage.worker import Mail
 from weightlab.validate import choose
@@ -87,7 +87,7 @@ class LivePanel(Panel):
         if name == "reset":
             self._restart()
         elif name == "new_seed":
-            reseeded = self.asked.replace(seed=self.asked.seed + self._seeds_used)
+            reseeded = changed(self.asked, seed=self.asked.seed + self._seeds_used)
             self._begin(reseeded, said(reseeded, self.lenses, self._every), None)
         elif name == "start" and going_on:
             self._start()

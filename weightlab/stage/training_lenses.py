@@ -45,17 +45,17 @@ def label_noise(read: Callable[[float, int], Dataset]) -> Lens:
     """The share of wrong labels in data of the package, which `read` gives for it and the experiment's seed."""
 
     def put(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
-        return experiment if _is_own(experiment) else experiment.replace(dataset=read(value, experiment.seed))
+        return experiment if is_own(experiment.dataset) else experiment.replace(dataset=read(value, experiment.seed))
 
     def get(experiment: TrainingExperiment) -> Any:
-        return None if _is_own(experiment) else dict(experiment.dataset.settings)["label_noise"]
+        return None if is_own(experiment.dataset) else dict(experiment.dataset.settings)["label_noise"]
 
     return Lens(get, put)
 
 
-def _is_own(experiment: TrainingExperiment) -> bool:
+def is_own(data: Dataset) -> bool:
     """Whether the data are the learner's."""
-    return experiment.dataset.name not in DATASETS
+    return data.name not in DATASETS
 
 
 def live_settings(experiment: TrainingExperiment, names: Sequence[str]) -> Mapping[str, float | None]:

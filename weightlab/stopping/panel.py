@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,57 +11,92 @@ import torch
 
 from weightlab.networks.datasets import Dataset, dataset
 from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
-from weightlab.stage.controls import Control, Question, Slider, linear, logarithmic
+from weightlab.stage.controls import Question, Slider, linear, logarithmic
+from weightlab.stage.lenses import Lens, Setting, Values, field, inside, whole
 from weightlab.stage.own import own_parts
 from weightlab.stage.panel import Panel, Row, row, spoken, verdict
+from weightlab.stage.training_lenses import RATE, is_own, label_noise, of_model
 from weightlab.stopping.learning_curves import LearningCurves, few_digits, learning_curves
 from weightlab.stopping.program import epochs_program
 from weightlab.stopping.rules import Budget, Patience, Stop, StoppingRule, Target, first_stop, waits
 from weightlab.training.experiment import TrainingExperiment
-from weightlab.validate import choose, number, whole_number
+from weightlab.validate import number, whole_number
 
 KEPT_RUNS = 40
 _WHOLE_RUN = "the panel trains a whole run at once; learning_curves takes longer ones"
 _STOP = "When to stop: trains nothing"
 _RUN = "The run: trains anew"
-STOPPING = ("patience", "min_delta", "target", "budget")
-DEFAULTS: Mapping[str, Any] = {
-    "patience": 5,
-    "min_delta": 0.0,
-    "target": 0.0,
-    "budget": 0,
-    "width": 64,
-    "label_noise": 0.2,
-    "learning_rate": 0.05,
-    "l2": 0.0,
-    "epochs": 60,
-    "seed": 0,
-}
-
-
-def epochs_controls() -> list[Control]:
-    """The panel's controls, those that only ask the curves again first."""
-    return [
-        Slider("patience", "Patience, epochs", tuple(range(41)), "epochs without improvement; 0: off", _STOP),
-        Slider("min_delta", "Least improvement", (0.0, *logarithmic(1e-4, 0.3, 29)), "smaller counts as none", _STOP),
-        Slider("target", "Target, share right", (0.0, *linear(0.5, 1.0, 51)), "on validation; 0: off", _STOP),
-        Slider("budget", "Budget, updates", (0, *range(14, 2801, 14)), "0: off", _STOP),
-        Slider("width", "Units: capacity", (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128), "hidden units", _RUN),
-        Slider("label_noise", "Wrong labels, share", tuple(i / 20 for i in range(13)), "in training only", _RUN),
-        Slider("learning_rate", "Learning rate η", logarithmic(0.001, 1.0, 61), "momentum 0.9", _RUN),
-        Slider("l2", "L2 penalty", (0.0, *logarithmic(1e-4, 1.0, 41)), "½·l2·|w|²", _RUN),
-        Slider("epochs", "Epochs", (5, *range(10, 201, 10)), "passes over the training examples", _RUN),
-        Slider("seed", "Seed", tuple(range(20)), "of split, wrong labels, weights and batches", _RUN),
-    ]
 
 
 @dataclass(frozen=True)
 class EpochsExperiment:
-    """A run, and the rules that are asked where they would have ended it."""
+    """A run, and where patience, a target or a budget would have ended it; 0: not asked."""
 
     training: TrainingExperiment
-    rules: tuple[StoppingRule, ...]
-    epochs: int
+    patience: int = 5
+    min_delta: float = 0.0
+    target: float = 0.0
+    budget: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training examples."""
+        return self.training.steps // self.training.validate_every
+
+    @property
+    def rules(self) -> tuple[StoppingRule, ...]:
+        """Those that are switched on; each refuses a bad value."""
+        least = number("min_delta", self.min_delta, 0, why="0 takes any improvement")
+        rules: list[StoppingRule] = []
+        if self.patience:
+            rules.append(Patience(self.patience, least))
+        if self.target:
+            rules.append(Target(accuracy=self.target))
+        if self.budget:
+            rules.append(Budget(updates=self.budget))
+        return tuple(rules)
+
+
+def _put_epochs(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
+    passes = whole_number("epochs", value, 1, 500, why=_WHOLE_RUN)
+    return experiment.replace(steps=passes * experiment.validate_every)
+
+
+def epochs_settings(read: Callable[[float, int], Dataset]) -> list[Setting]:
+    """What can be set on the panel, first what only asks the curves again; read: (noise, seed) -> the digits."""
+    widths, shares = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128), tuple(i / 20 for i in range(13))
+    passes = Lens(lambda experiment: experiment.steps // experiment.validate_every, _put_epochs)
+    capacity = of_model("width", whole("width", 1, 512, _WHOLE_RUN))
+    run = (
+        (Slider("width", "Units: capacity", widths, "hidden units", _RUN), capacity, 64),
+        (Slider("label_noise", "Wrong labels, share", shares, "in training only", _RUN), label_noise(read), 0.2),
+        (Slider("learning_rate", "Learning rate η", logarithmic(0.001, 1.0, 61), "momentum 0.9", _RUN), RATE, 0.05),
+        (Slider("l2", "L2 penalty", (0.0, *logarithmic(1e-4, 1.0, 41)), "½·l2·|w|²", _RUN), field("l2"), 0.0),
+        (Slider("epochs", "Epochs", (5, *range(10, 201, 10)), "passes over the training examples", _RUN), passes, 60),
+        (Slider("seed", "Seed", tuple(range(20)), "of split, wrong labels, weights and batches", _RUN), _seed(read), 0),
+    )
+    patience = Slider("patience", "Patience, epochs", tuple(range(41)), "epochs without improvement; 0: off", _STOP)
+    deltas = (0.0, *logarithmic(1e-4, 0.3, 29))
+    least = Slider("min_delta", "Least improvement", deltas, "smaller counts as none", _STOP)
+    share = Slider("target", "Target, share right", (0.0, *linear(0.5, 1.0, 51)), "on validation; 0: off", _STOP)
+    budget = Slider("budget", "Budget, updates", (0, *range(14, 2801, 14)), "0: off", _STOP)
+    return [
+        Setting(patience, field("patience"), 5),
+        Setting(least, field("min_delta"), 0.0),
+        Setting(share, field("target"), 0.0),
+        Setting(budget, field("budget"), 0),
+        *(Setting(control, inside("training", lens), default) for control, lens, default in run),
+    ]
+
+
+def _seed(read: Callable[[float, int], Dataset]) -> Lens:
+    """Of everything: the split and the wrong labels too."""
+
+    def put(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
+        seed, data = whole_number("seed", value, 0, 10**6), experiment.dataset
+        return experiment.replace(seed=seed, dataset=data if is_own(data) else read(values["label_noise"], seed))
+
+    return Lens(lambda experiment: experiment.seed, put)
 
 
 class EpochsPanel(Panel):
@@ -72,86 +107,49 @@ class EpochsPanel(Panel):
     place of the panel's.
     """
 
+    heading, tall = "How many epochs?", 460
+
     def __init__(
-        self,
-        *,
-        own: Sequence[object] = (),
-        questions: Sequence[Question] = (),
-        title: str = "How many epochs?",
-        **values: Any,
+        self, *, own: Sequence[object] = (), questions: Sequence[Question] = (), title: str = "", **values: Any
     ) -> None:
-        for name in values:
-            choose("setting", name, DEFAULTS)
         self._own = own_parts(own)
-        self._datasets: dict[tuple[float, int], Dataset] = {}
-        self._runs: dict[tuple[float, ...], tuple[TrainingExperiment, LearningCurves]] = {}
+        self._curves = self._cached(self._train, KEPT_RUNS)
+        self._read = self._cached(_digits)
         self.trained = 0
         self.stop: Stop | None = None
-        super().__init__(epochs_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=460)
+        super().__init__(questions=questions, title=title, **values)
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        rules = stopping_rules(values)
-        experiment, curves = self._run_of(values)
+    def _declared(self) -> list[Setting]:
+        return epochs_settings(self._read)
+
+    def _first(self) -> EpochsExperiment:
+        data = self._own.parts.get("dataset") or self._read(0.0, 0)
+        return EpochsExperiment(self._own.put_into(few_digits(data=data)))
+
+    def _train(self, experiment: TrainingExperiment) -> LearningCurves:
+        self.trained += 1
+        return learning_curves(experiment)
+
+    def _apply(self, asked: EpochsExperiment, every: dict[str, Any], seq: int | None) -> None:
+        rules = asked.rules  # refuses bad values before anything trains
+        curves = self._curves(asked.training)
         stop = first_stop(curves.validation, *rules)
-        asked = EpochsExperiment(experiment, rules, len(curves) - 1)
-        picture = epochs_picture(asked, curves, stop, int(values["patience"]), float(values["min_delta"]))
-        self.experiment, self.record, self.stop = asked, curves, stop
-        self._publish(values, picture, epochs_reading(asked, curves, stop), seq)
+        picture = epochs_picture(asked, curves, stop, int(asked.patience), float(asked.min_delta))
+        self.record, self.stop = curves, stop
+        self._publish(asked, every, picture, epochs_reading(asked, curves, stop), seq)
 
     @property
     def program(self) -> str:
         """A plain PyTorch program of the run up to where the rules now stop it."""
-        return epochs_program(self.experiment.training, self.experiment.rules)
-
-    def _run_of(self, values: Mapping[str, Any]) -> tuple[TrainingExperiment, LearningCurves]:
-        """The run of these settings; trained once, then kept."""
-        key = tuple(float(values[name]) for name in DEFAULTS if name not in STOPPING)
-        if key not in self._runs:
-            experiment = self._build(values)
-            curves = learning_curves(experiment)
-            self.trained += 1
-            if len(self._runs) >= KEPT_RUNS:
-                self._runs.pop(next(iter(self._runs)))
-            self._runs[key] = experiment, curves
-        return self._runs[key]
-
-    def _build(self, values: Mapping[str, Any]) -> TrainingExperiment:
-        seed = whole_number("seed", values["seed"], 0, 10**6)
-        data = self._own.parts.get("dataset")
-        experiment = few_digits(
-            whole_number("width", values["width"], 1, 512, why=_WHOLE_RUN),
-            epochs=whole_number("epochs", values["epochs"], 1, 500, why=_WHOLE_RUN),
-            learning_rate=values["learning_rate"],
-            l2=values["l2"],
-            seed=seed,
-            data=data or self._data(number("label_noise", values["label_noise"], 0, 1), seed),
-        )
-        return self._own.put_into(experiment)
-
-    def _unused(self, values: dict[str, Any]) -> list[str]:
-        return self._own.unused({"dataset": ["label_noise"], "model": ["width"]})
+        return epochs_program(self.asked.training, self.asked.rules)
 
     @property
     def _own_names(self) -> str:
         return self._own.names
 
-    def _data(self, noise: float, seed: int) -> Dataset:
-        if (noise, seed) not in self._datasets:
-            self._datasets[noise, seed] = dataset("digits", seed=seed, validation_fraction=0.75, label_noise=noise)
-        return self._datasets[noise, seed]
 
-
-def stopping_rules(values: Mapping[str, Any]) -> tuple[StoppingRule, ...]:
-    """The rules that are switched on; each refuses a bad value."""
-    least = number("min_delta", values["min_delta"], 0, why="0 takes any improvement")
-    rules: list[StoppingRule] = []
-    if values["patience"]:
-        rules.append(Patience(values["patience"], least))
-    if values["target"]:
-        rules.append(Target(accuracy=values["target"]))
-    if values["budget"]:
-        rules.append(Budget(updates=values["budget"]))
-    return tuple(rules)
+def _digits(noise: float, seed: int) -> Dataset:
+    return dataset("digits", seed=seed, validation_fraction=0.75, label_noise=number("label_noise", noise, 0, 1))
 
 
 def epochs_picture(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,11 @@ import torch
 from weightlab.networks.datasets import Dataset, dataset
 from weightlab.pictures.contours import losses_backdrop
 from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
-from weightlab.stage.controls import Choice, Control, Question, Slider, linear, logarithmic
+from weightlab.stage.controls import Choice, Question, Slider, linear, logarithmic
+from weightlab.stage.lenses import Lens, Setting, field, inside, whole
 from weightlab.stage.own import own_parts
 from weightlab.stage.panel import Panel, Row, row, verdict
+from weightlab.stage.training_lenses import MOMENTUM, of_model, rate
 from weightlab.surfaces.program import surface_program
 from weightlab.surfaces.weight_paths import (
     PLANES,
@@ -27,40 +29,13 @@ from weightlab.surfaces.weight_paths import (
     random_plane_shares,
 )
 from weightlab.training.experiment import TrainingExperiment
-from weightlab.validate import choose, number, whole_number
+from weightlab.validate import number
 
 GRID = 17  # points a side: 289 networks, each with all training examples
 SNAPSHOTS = 60
 KEPT_RUNS = 20
-VIEWING = ("plane", "plane_seed", "zoom")  # settings that train nothing
-DEFAULTS: Mapping[str, Any] = {
-    "plane": "path",
-    "plane_seed": 0,
-    "zoom": 1.0,
-    "learning_rate": 0.1,
-    "momentum": 0.0,
-    "batch_size": 64,
-    "width": 16,
-    "steps": 300,
-    "seed": 0,
-}
 TRUE, SEEN = "the run", "the run as the plane shows it"
 _VIEW, _RUN = "The plane: trains nothing", "The run: trains anew"
-
-
-def surface_controls() -> list[Control]:
-    """The panel's controls, those of the plane first."""
-    return [
-        Choice("plane", "Plane", tuple(PLANES.items()), "through the last weights", _VIEW),
-        Slider("plane_seed", "Which random plane", tuple(range(20)), "draws its two directions", _VIEW),
-        Slider("zoom", "Zoom", logarithmic(0.2, 20.0, 41), "1 shows the whole path, or one filter's length", _VIEW),
-        Slider("learning_rate", "Learning rate η", logarithmic(0.01, 2.0, 47), "", _RUN),
-        Slider("momentum", "Momentum μ", linear(0.0, 0.98, 50), "", _RUN),
-        Slider("batch_size", "Batch size", (8, 16, 32, 64, 128, 256, 512), "", _RUN),
-        Slider("width", "Units a layer", (4, 8, 12, 16, 24, 32), "two hidden layers, tanh", _RUN),
-        Slider("steps", "Updates", (60, 120, 180, 240, 300, 420, 600), "", _RUN),
-        Slider("seed", "Seed of the run", tuple(range(20)), "first weights and batches", _RUN),
-    ]
 
 
 @dataclass(frozen=True)
@@ -81,6 +56,38 @@ class SurfaceRecord:
     view: PlaneView
 
 
+def surface_settings(examples: int) -> list[Setting]:
+    """What can be set on the panel, the plane first; examples: in the training split."""
+    longer = "longer runs are for weight_paths.follow"
+    batch = field("batch_size", whole("batch_size", 1, examples))
+    narrow = of_model("width", whole("width", 1, 128, "wider ones are for weight_paths.follow"))
+    moving = rate(lambda value: number("learning_rate", value, 0, open_low=True, why="a path that stays has no plane"))
+    run = (
+        (Slider("learning_rate", "Learning rate η", logarithmic(0.01, 2.0, 47), "", _RUN), moving, 0.1),
+        (Slider("momentum", "Momentum μ", linear(0.0, 0.98, 50), "", _RUN), MOMENTUM, 0.0),
+        (Slider("batch_size", "Batch size", (8, 16, 32, 64, 128, 256, 512), "", _RUN), batch, 64),
+        (Slider("width", "Units a layer", (4, 8, 12, 16, 24, 32), "two hidden layers, tanh", _RUN), narrow, 16),
+        (Slider("steps", "Updates", (60, 120, 180, 240, 300, 420, 600), "", _RUN),
+         field("steps", whole("steps", 10, 2000, longer)), 300),
+        (Slider("seed", "Seed of the run", tuple(range(20)), "first weights and batches", _RUN),
+         field("seed", whole("seed", 0, 10**6)), 0),
+    )  # fmt: skip
+    which = Slider("plane_seed", "Which random plane", tuple(range(20)), "draws its two directions", _VIEW)
+    near = Slider("zoom", "Zoom", logarithmic(0.2, 20.0, 41), "1 shows the whole path, or one filter's length", _VIEW)
+    drawn = field("plane_seed", whole("plane_seed", 0, 10**6))
+    kind = Choice("plane", "Plane", tuple(PLANES.items()), "through the last weights", _VIEW)
+
+    def zoomed(value: Any) -> float:
+        return number("zoom", value, 0.01, 1000, why="1 shows the whole path")
+
+    return [
+        Setting(kind, field("plane"), "path"),
+        Setting(which, Lens(lambda one: one.plane_seed if one.plane == "random" else None, drawn.put), 0),
+        Setting(near, field("zoom", zoomed), 1.0),
+        *(Setting(control, inside("training", lens), default) for control, lens, default in run),
+    ]
+
+
 class SurfacePanel(Panel):
     """A tanh network on the digits, trained; the loss on a plane through its last weights, and its path there.
 
@@ -88,57 +95,34 @@ class SurfacePanel(Panel):
     is a SurfaceRecord. own: your own data, network and optimizer class in place of the panel's.
     """
 
+    heading = "A real loss surface"
+
     def __init__(
-        self,
-        *,
-        own: Sequence[object] = (),
-        questions: Sequence[Question] = (),
-        title: str = "A real loss surface",
-        **values: Any,
+        self, *, own: Sequence[object] = (), questions: Sequence[Question] = (), title: str = "", **values: Any
     ) -> None:
-        for name in values:
-            choose("setting", name, DEFAULTS)
         self._own = own_parts(own)
         self._data: Dataset = self._own.parts.get("dataset") or dataset("digits")
-        self._paths: dict[tuple[float, ...], tuple[TrainingExperiment, WeightPath]] = {}
-        self._backdrop: tuple[PlaneView, Any] | None = None
+        self._path = self._cached(self._train, KEPT_RUNS)
         self.trained = 0
-        super().__init__(surface_controls(), {**DEFAULTS, **values}, title=title, questions=questions, height=440)
+        super().__init__(questions=questions, title=title, **values)
 
-    def _apply(self, values: dict[str, Any], seq: int | None) -> None:
-        seed = whole_number("plane_seed", values["plane_seed"], 0, 10**6)
-        zoom = number("zoom", values["zoom"], 0.01, 1000, why="1 shows the whole path")
-        training, path = self._path_of(values)
-        view = look(path, values["plane"], seed=seed, points=GRID, zoom=zoom)
+    def _declared(self) -> list[Setting]:
+        return surface_settings(len(self._data.y_train))
+
+    def _first(self) -> SurfaceExperiment:
+        return SurfaceExperiment(self._own.put_into(path_experiment(self._data)), "path", 0, 1.0)
+
+    def _train(self, experiment: TrainingExperiment) -> WeightPath:
+        path = follow(experiment, max(1, experiment.steps // SNAPSHOTS))
+        self.trained += 1
+        return path
+
+    def _apply(self, asked: SurfaceExperiment, every: dict[str, Any], seq: int | None) -> None:
+        path = self._path(asked.training)
+        view = look(path, asked.plane, seed=asked.plane_seed, points=GRID, zoom=asked.zoom)
         picture = surface_picture(path, view, losses_backdrop(*_arrays(view), size=(4.2, 3.1)))
-        self.experiment = SurfaceExperiment(training, values["plane"], seed, zoom)
         self.record = SurfaceRecord(path, view)
-        self._publish(values, picture, surface_reading(path, view), seq)
-
-    def _path_of(self, values: Mapping[str, Any]) -> tuple[TrainingExperiment, WeightPath]:
-        """The run of these settings; trained once, then kept."""
-        key = tuple(float(values[name]) for name in DEFAULTS if name not in VIEWING)
-        if key not in self._paths:
-            experiment = self._build(values)
-            path = follow(experiment, max(1, experiment.steps // SNAPSHOTS))
-            self.trained += 1
-            if len(self._paths) >= KEPT_RUNS:
-                self._paths.pop(next(iter(self._paths)))
-            self._paths[key] = experiment, path
-        return self._paths[key]
-
-    def _build(self, values: Mapping[str, Any]) -> TrainingExperiment:
-        steps = whole_number("steps", values["steps"], 10, 2000, why="longer runs are for weight_paths.follow")
-        experiment = path_experiment(
-            self._data,
-            learning_rate=values["learning_rate"],
-            momentum=values["momentum"],
-            batch_size=whole_number("batch_size", values["batch_size"], 1, len(self._data.y_train)),
-            width=whole_number("width", values["width"], 1, 128, why="wider ones are for weight_paths.follow"),
-            steps=steps,
-            seed=whole_number("seed", values["seed"], 0, 10**6),
-        )
-        return self._own.put_into(experiment)
+        self._publish(asked, every, picture, surface_reading(path, view), seq)
 
     @property
     def _own_names(self) -> str:
@@ -147,7 +131,7 @@ class SurfacePanel(Panel):
     @property
     def program(self) -> str:
         """A plain PyTorch program of the run and of the loss on the plane now shown."""
-        asked = self.experiment
+        asked = self.asked
         return surface_program(
             asked.training,
             asked.plane,
@@ -166,10 +150,6 @@ class SurfacePanel(Panel):
     def held_by_random_planes(self, planes: int = 20) -> float:
         """Mean share of the path's variance that random planes hold."""
         return float(random_plane_shares(self.record.path, planes).mean())
-
-    def _unused(self, values: dict[str, Any]) -> list[str]:
-        replaced = self._own.unused({"model": ["width"], "optimizer": ["momentum"]})
-        return replaced if values["plane"] == "random" else [*replaced, "plane_seed"]
 
 
 def _arrays(view: PlaneView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
