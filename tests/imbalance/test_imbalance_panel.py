@@ -144,7 +144,7 @@ def test_the_forest_stands_beside_the_network() -> None:
     names = {r["name"] for r in panel.picture["references"] if r["kind"] == "dots"}
     assert names == {"no technique", "random forest"}
     panel.set(forest=False, threshold=0.3)
-    assert panel._training is training and len(panel._forests) == 1
+    assert panel._training is training and panel._forest.cache_info().currsize == 1
 
 
 def test_the_reading_puts_theory_beside_what_was_measured() -> None:
@@ -167,7 +167,7 @@ def test_the_reading_puts_theory_beside_what_was_measured() -> None:
         ({"threshold": math.nan}, "got nan; use a finite number"),
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
         ({"learning_rate": -1.0}, "learning_rate must be in"),
-        ({"pace": 0.0}, "pace must be in"),
+        ({"pace": 0.0}, "updates a second must be in"),
         ({"task": "breast_cancer", "ratio": 200.0, "technique": "smote"}, "lower the ratio or choose random over-"),
         ({"task": "breast_cancer", "technique": "shift"}, "only pictures can be shifted"),
         ({"technique": "smot"}, "did you mean 'smote'"),

@@ -153,7 +153,7 @@ def test_a_step_that_breaks_ends_the_run_and_says_so(opened: list[CountingPanel]
 def test_a_new_seed_that_is_refused_leaves_the_seed_as_it_was(opened: list[CountingPanel]) -> None:
     panel = counting(opened)
     say(panel, type="command", name="new_seed", seq=1)
-    assert panel._seed == 0 and "seed 1 is refused" in panel.notice["text"]
+    assert panel.asked.seed == 0 and "seed 1 is refused" in panel.notice["text"]
 
 
 def test_an_unknown_command_names_the_nearest(opened: list[CountingPanel]) -> None:

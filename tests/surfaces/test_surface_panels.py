@@ -223,7 +223,7 @@ def test_every_control_takes_every_end_of_its_range(kind: type[Panel]) -> None:
         (SharpnessPanel, {"momentum": -1.0}, r"momentum must be in \[0, 1\)"),
         (SharpnessPanel, {"batch_size": 5000}, "0 takes all 899 examples"),
         (SharpnessPanel, {"label_noise": 2.0}, "label_noise"),
-        (SharpnessPanel, {"pace": 0.0}, "pace"),
+        (SharpnessPanel, {"pace": 0.0}, "updates a second"),
         (SharpnessPanel, {"width": 2.5}, "width"),
     ],
 )
