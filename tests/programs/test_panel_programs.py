@@ -236,7 +236,8 @@ def test_both_networks_on_imbalanced_data(name: str, found: dict[str, Any]) -> N
     areas = panel.record.average_precision(panel.experiment.ratio)[-1]
     assert f"average precision {float(areas[-1]):.2f}" in found[name]["printed"]
     if panel.values["forest"]:
-        assert_same(logits["random forest"], panel._forest(panel.asked.task, panel.asked.ratio, panel.asked.seed), EXACT)
+        asked = panel.asked
+        assert_same(logits["random forest"], panel._forest(asked.task, asked.ratio, asked.seed), EXACT)
 
 
 @pytest.mark.parametrize("name", named("surface"))

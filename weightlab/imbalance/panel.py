@@ -60,6 +60,7 @@ class ImbalancePanel(LivePanel):
     pictures_per_second = 12  # each is whole: the precision–recall curves move as training goes on
 
     heading, tall = "Imbalanced data", 540
+    spelled = ("task", "ratio", "technique", "threshold", "cost_ratio", "batch_size", "learning_rate", "forest", "pace")
 
     def __init__(
         self, *, steps: int = 300, seed: int = 0, questions: Sequence[Question] = (), title: str = "", **values: Any

@@ -95,6 +95,8 @@ class StepperPanel(LivePanel):
     pictures_per_second = 20
 
     heading = "The update loop"
+    spelled = ("by_hand", "forget_zero_grad", "step_first", "without_no_grad", "evaluate_in_train_mode",
+               "learning_rate", "momentum", "pace")  # fmt: skip
 
     def __init__(
         self,

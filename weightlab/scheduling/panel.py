@@ -113,6 +113,7 @@ class SchedulePanel(Panel):
     """
 
     heading, tall = "Learning-rate schedules", 430
+    spelled = ("schedule", "learning_rate", "momentum", "noise", "condition_number", "steps", "move_at", "seed")
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class SchedulePanel(Panel):
         )
 
     def __repr__(self) -> str:
-        shown = (f"{name}={value!r}" for name, value in self.values.items() if name not in self.unused)
+        shown = (f"{name}={value!r}" for name, value in self._in_order() if name not in self.unused)
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

@@ -71,6 +71,7 @@ class Panel(TakeHome):
     _open: ClassVar[WeakSet[Panel]] = WeakSet()  # so that a cell run again can close what it made before
     heading: ClassVar[str] = ""
     tall: ClassVar[int] = 440  # px
+    spelled: ClassVar[Sequence[str]] = ()  # settings that its repr names first, in this order
 
     def __init__(self, *, questions: Sequence[Question] = (), title: str = "", **values: Any) -> None:
         super().__init__(title=title or self.heading, height=self.tall)
@@ -222,8 +223,12 @@ class Panel(TakeHome):
         super().close()
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.values.items())
-        return f"{type(self).__name__}({shown})"
+        return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in self._in_order())})"
+
+    def _in_order(self) -> list[tuple[str, Any]]:
+        """The values as `__repr__` names them."""
+        names = dict.fromkeys([*self.spelled, *self.values])
+        return [(name, self.values[name]) for name in names if name in self.values]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
