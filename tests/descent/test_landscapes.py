@@ -42,8 +42,6 @@ def random_points(where: Landscape, *shape: int) -> Tensor:
 @given(data=st.data())
 def test_derivatives_equal_autograds(name: str, data: st.DataObject) -> None:
     where = data.draw(any_landscape(name))
-    assert where.gradient_function is not None
-    assert where.hessian_function is not None
     w = random_points(where, 50)
     for ours, theirs in (
         (where.gradient(w), autograd_gradient(where.loss, w)),
@@ -96,7 +94,8 @@ def test_evaluates_any_number_of_points_in_any_memory_layout(name: str) -> None:
     assert where.gradient(w[0, 0]).shape == (2,)
     columns = w[0].T.contiguous().T
     assert torch.allclose(where.gradient(columns), where.gradient(w[0]), rtol=1e-13)
-    assert where.gradient(columns).stride(-1) != 1  # a sweep relies on it for speed
+    if where.gradient_function is not None:
+        assert where.gradient(columns).stride(-1) != 1  # a sweep relies on it for speed
     assert torch.allclose(where.gradient(w)[2, 3], where.gradient(w[2, 3]), rtol=1e-13)
 
 

@@ -5,7 +5,7 @@ A recipe is the code blocks behind comments such as
     <!-- recipe: loss | weightlab/networks/losses.py | below: for entry in ( -->
 
 which say what it adds, to which file, and where: below the one line that begins so, or above it. The code is indented
-as the lines there are.
+as the lines there are. `new` in the last place: it is a whole file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "CONTRIBUTING.md"
 _BLOCK = re.compile(
-    r"<!-- recipe: (?P<kind>[^|]+?) \| (?P<file>\S+) \| (?P<side>above|below): (?P<line>.+?) -->\n+"
+    r"<!-- recipe: (?P<kind>[^|]+?) \| (?P<file>\S+) \| (?P<side>above|below|new)(?:: (?P<line>.+?))? -->\n+"
     r"```python\n(?P<code>.+?)\n```",
     re.DOTALL,
 )
@@ -39,6 +39,9 @@ class Block:
 
     def put_into(self, text: str) -> str:
         """The file's text with the code in it; AssertionError where the place is not to be found, or found twice."""
+        if self.side == "new":
+            assert not text, f"{self.file} is there already"
+            return f"{self.code}\n"
         lines = text.split("\n")
         places = [number for number, line in enumerate(lines) if line.strip().startswith(self.line)]
         assert len(places) == 1, f"{self.file} has {len(places)} lines that begin with {self.line!r}"
@@ -52,7 +55,7 @@ def recipes() -> dict[str, list[Block]]:
     """Every recipe's blocks, by what it adds."""
     found: dict[str, list[Block]] = {}
     for match in _BLOCK.finditer(GUIDE.read_text(encoding="utf-8")):
-        block = Block(match["file"], match["side"], match["line"], match["code"])
+        block = Block(match["file"], match["side"], match["line"] or "", match["code"])
         found.setdefault(match["kind"], []).append(block)
     return found
 
@@ -97,5 +100,6 @@ def copy_with(blocks: list[Block], folder: Path) -> Copy:
     shutil.copytree(ROOT / "weightlab", folder / "weightlab", ignore=shutil.ignore_patterns("__pycache__"))
     for block in blocks:
         path = folder / block.file
-        path.write_text(block.put_into(path.read_text(encoding="utf-8")), encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        path.write_text(block.put_into(text), encoding="utf-8")
     return Copy(folder)
