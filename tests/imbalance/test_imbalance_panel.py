@@ -144,7 +144,7 @@ def test_the_forest_stands_beside_the_network() -> None:
     names = {r["name"] for r in panel.picture["references"] if r["kind"] == "dots"}
     assert names == {"no technique", "random forest"}
     panel.set(forest=False, threshold=0.3)
-    assert panel._training is training and panel._forest.cache_info().currsize == 1
+    assert panel._training is training and panel._forest.cache_info().currsize == 1  # type: ignore[attr-defined]
 
 
 def test_the_reading_puts_theory_beside_what_was_measured() -> None:
