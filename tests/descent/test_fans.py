@@ -30,7 +30,8 @@ from weightlab.stage.panel import Panel
 from weightlab.toys.panel import DescentPanel
 
 PARTS = ("weights", "losses", "gradients", "gradient_points", "learning_rates")
-RULES = tuple(UPDATE_RULES)
+# matrix rules: the engine passes (learner, 1, 2)
+RULES = tuple(name for name, rule in UPDATE_RULES.items() if rule.sees == "elements")
 
 
 def rule(name: str, learning_rate: float, momentum: float = 0.9) -> Any:

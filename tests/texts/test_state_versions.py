@@ -48,6 +48,10 @@ VERSION_1: Mapping[str, Mapping[str, Any]] = {
         "learning_rate": 0.001, "beta1": 0.9, "beta2": 0.999,
         "eps": 1e-08, "bias_correction": 1.0, "weight_decay": 0.01,
     },
+    "update rule muon": {
+        "learning_rate": 0.001, "momentum": 0.95, "weight_decay": 0.1,
+        "nesterov": 1.0, "ns_steps": 5.0, "eps": 1e-07, "match_rms_adamw": 0.0,
+    },
     "schedule constant": {},
     "schedule step": {"step_size": 100, "gamma": 0.5},
     "schedule exponential": {"gamma": 0.99},

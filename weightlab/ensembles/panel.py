@@ -11,7 +11,7 @@ import numpy as np
 from weightlab.ensembles.choices import Choices, rate_choices, start_choices
 from weightlab.ensembles.picture import EnsembleFilm
 from weightlab.ensembles.program import ensemble_program
-from weightlab.ensembles.run import Ensemble, EnsembleRecord
+from weightlab.ensembles.run import RULES_TOGETHER, Ensemble, EnsembleRecord
 from weightlab.networks.activations import ACTIVATIONS
 from weightlab.networks.datasets import dataset
 from weightlab.networks.initializers import INITIALIZERS, initialization
@@ -53,7 +53,7 @@ def ensemble_controls() -> list[Control]:
         Choice(
             "varies", "What differs", (("learning_rate", "learning rate"), ("start", "activation × initialization"))
         ),
-        Choice("rule", "Update rule", labels(UPDATE_RULES)),
+        Choice("rule", "Update rule", labels({name: UPDATE_RULES[name] for name in RULES_TOGETHER})),
         Slider("learning_rate", "Learning rate η", logarithmic(1e-4, 10.0, 101), "of all networks"),
         Slider("momentum", "Momentum μ", (*(i / 50 for i in range(50)), 0.99), "of all networks"),
         Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"),

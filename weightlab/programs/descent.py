@@ -7,10 +7,10 @@ from typing import Any
 
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.program_text import arguments, call, comment, indented, lines, literal, program, times
+from weightlab.programs.groups import changed_groups
 from weightlab.programs.landscapes import landscape_label, loss_code
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
-from weightlab.programs.updates import changed_group
 
 LONGEST = 70  # characters of what stands in one line
 NOISE_BLOCK = 64  # rows that weightlab.descent.run.drawn_noise draws together
@@ -83,7 +83,7 @@ def _walk_alone(experiment: DescentExperiment, rule: OptimizerCode, schedule: Sc
         schedule.setup,
     )
     turns = [
-        f"if step == {step}:\n{indented(changed_group(values, bool(schedule.rate)))}"
+        f"if step == {step}:\n{indented(changed_groups(values, bool(schedule.rate)))}"
         for step, values in rule.changes.items()
     ]
     rate = f'optimizer.param_groups[0]["lr"] = {schedule.rate}' if schedule.rate else ""

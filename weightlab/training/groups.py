@@ -30,8 +30,8 @@ class ParameterGroup:
     """Settings of their own for some parameters; what is left out is the optimizer's.
 
     parameters:   "biases", "norms", "first", "hidden", "output" (see KINDS) or a layer's name, such as "layer 3". A
-                  layer has its weights and biases, and what is registered behind it before the next layer, such as
-                  its normalization.
+                  layer has its weights and biases, and what stands in network.parameters() between it and the next
+                  layer, such as its normalization
     rate_factor:  times the learning rate, also as it is changed midway or scheduled
     weight_decay: instead of the optimizer's own, also where that is changed midway; None for the optimizer's own
     frozen:       the parameters stay as they were drawn: no gradient, no step, no decay, no penalty, and no part in
@@ -153,12 +153,10 @@ def check_groups(
     if not groups and not apart:
         return ()
     network = _laid_out(model, shape, outputs)
-    trained, frozen = blocks_of(network, groups, apart=apart)
+    trained, _ = blocks_of(network, groups, apart=apart)
     for number_of_group, group in enumerate(groups):
         if number_of_group not in _owners(network, groups):
             raise ValueError(_nothing_left(group, network))
-    for block in trained:
-        _check_settings(block, optimizer)
     if not trained:
         raise ValueError("every parameter is frozen, so there is nothing to train; leave out a group with frozen=True")
     if apart and all(block.of_rest for block in trained):
@@ -167,7 +165,17 @@ def check_groups(
         )
     if len(trained) > 1 and not apart and not isinstance(optimizer.rule, str):
         check_takes_groups(optimizer.rule, optimizer.arguments)
+    for block in trained:
+        _check_settings(block, optimizer)
     return tuple(groups)
+
+
+def laid_out_blocks(
+    groups: Sequence[ParameterGroup], optimizer: OptimizerSettings, model: ModelSettings, shape: Shape, outputs: int
+) -> tuple[tuple[Block, ...], tuple[Block, ...], int]:
+    """What `blocks_of` gives for a network of this model, and how many parameters that has."""
+    network = _laid_out(model, shape, outputs)
+    return *blocks_of(network, groups, apart=optimizer.rest is not None), sum(1 for _ in network.parameters())
 
 
 def _laid_out(model: ModelSettings, shape: Shape, outputs: int) -> Network:
