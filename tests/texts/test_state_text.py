@@ -68,9 +68,11 @@ def test_only_what_differs_from_the_defaults_is_written() -> None:
 def test_groups_and_the_rule_for_the_rest_read_plainly() -> None:
     chosen = optimizer("muon", learning_rate=0.02, rest=optimizer("adamw", learning_rate=0.003))
     groups = (
-        ParameterGroup("biases", weight_decay=0.0), ParameterGroup("hidden", rate_factor=0.1), ParameterGroup("layer 1"),
+        ParameterGroup("biases", weight_decay=0.0),
+        ParameterGroup("hidden", rate_factor=0.1),
+        ParameterGroup("layer 1"),
         ParameterGroup("first", frozen=True),
-    )  # fmt: skip
+    )
     experiment = TrainingExperiment(model("mlp"), data(), chosen, groups=groups[:2] + groups[3:], steps=40)
     assert to_text(experiment) == (
         "weightlab1/training/mlp/digits/muon,lr=0.02/rest=adamw,lr=0.003"

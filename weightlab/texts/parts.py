@@ -23,6 +23,7 @@ from weightlab.networks.initializers import INITIALIZERS, InitializationSettings
 from weightlab.networks.models import MODELS, ModelSettings
 from weightlab.rules.own_optimizer import OptimizerClass
 from weightlab.rules.schedules import SCHEDULES, ScheduleSettings
+from weightlab.rules.update_rules import REST as USUAL_REST
 from weightlab.rules.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.texts.words import read_part, read_settings, read_word, shown, write_part, write_word
 from weightlab.training.groups import ParameterGroup
@@ -309,6 +310,8 @@ class PartsReader:
             return OptimizerSettings(self._find("optimizer class", head), bounded(settings), rest)
         known = defaults("update rule", choose("update rule", head, UPDATE_RULES))
         shared = {name: value for name, value in common.items() if name in known}
+        if rest is None and UPDATE_RULES[head].sees == "matrices":
+            rest = self._optimizer(USUAL_REST, {}, None)  # with what was the default then
         return OptimizerSettings(*self._entry("update rule", head, {**shared, **settings}), rest)
 
     def group(self, part: str) -> ParameterGroup:
