@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from program_support import Lion
 from reliability import Record
+from state_strategies import optimizers, with_groups
 from torch import Tensor, nn
 from training_support import data, finish, hand_written, small, weights_of
 
@@ -275,6 +278,23 @@ def test_the_first_group_that_names_a_parameter_has_it() -> None:
     groups = [ParameterGroup(name) for name in ("biases", "layer 2", "hidden")]
     trained, _ = blocks_of(network, groups)
     assert [block.parameters for block in trained] == [(1, 3, 5, 7), (2,), (4,), (0, 6)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), rule=st.sampled_from(sorted(UPDATE_RULES)), dtype=st.sampled_from(DTYPES))
+def test_no_corner_of_groups_and_settings_breaks_a_run(data: st.DataObject, rule: str, dtype: str) -> None:
+    network = data.draw(st.sampled_from((model("mlp", depth=2, width=3, batch_norm=True), model("rnn", width=2))))
+    chosen = data.draw(optimizers(rule))
+    plain = small(model=network, optimizer=chosen, dtype=dtype, steps=3, clip_norm=data.draw(st.none() | st.just(1.0)))
+    experiment = data.draw(with_groups(plain))
+    training = Training(experiment, keep_checkpoints=True)
+    first = [parameter.detach().clone() for parameter in training.network.parameters()]
+    record = finish(training).record()
+    assert record.status.kind in ("finished", "diverged") and record.status.message
+    for parameter, before in zip(training.network.parameters(), first, strict=True):
+        assert parameter.requires_grad or torch.equal(parameter, before)
+    again = finish(Training(experiment))
+    assert torch.equal(weights_of(training.network).nan_to_num(), weights_of(again.network).nan_to_num())
 
 
 REFUSED: dict[str, Callable[[], object]] = {

@@ -27,8 +27,8 @@ from typing import Any
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.networks.initializers import InitializationSettings
 from weightlab.rules.schedules import ScheduleSettings
+from weightlab.texts.groups import GROUP, group_part, read_group
 from weightlab.texts.parts import (
-    GROUP,
     REST,
     OldDefaults,
     PartsReader,
@@ -36,7 +36,6 @@ from weightlab.texts.parts import (
     checked_own,
     dataset_part,
     entry_part,
-    group_part,
     in_part,
     is_ours,
     landscape_part,
@@ -226,7 +225,7 @@ class _Reader:
         net, data = self.parts.model(parts[0]), self.parts.dataset(parts[1])
         rests = [part for part in parts if part.startswith(REST)]
         optimizer = self.parts.optimizers([parts[2], *rests])[0]
-        groups = tuple(self.parts.group(part) for part in parts if part.startswith(GROUP))
+        groups = tuple(read_group(part) for part in parts if part.startswith(GROUP))
         turned = [part.startswith(f"{FROM}=") for part in parts]
         changes = [change for part, turn in zip(parts, turned, strict=True) if turn for change in self._changes(part)]
         fields = [part for part in parts[3:] if not part.startswith((f"{FROM}=", REST, GROUP))]

@@ -25,8 +25,7 @@ from weightlab.rules.own_optimizer import OptimizerClass
 from weightlab.rules.schedules import SCHEDULES, ScheduleSettings
 from weightlab.rules.update_rules import REST as USUAL_REST
 from weightlab.rules.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, optimizer
-from weightlab.texts.words import read_part, read_settings, read_word, shown, write_part, write_word
-from weightlab.training.groups import ParameterGroup
+from weightlab.texts.words import read_part, read_word, shown, write_part, write_word
 from weightlab.validate import choose, number
 
 Settings = Mapping[str, Any]
@@ -36,9 +35,6 @@ OWN = "own:"
 TORCH = "torch."
 EACH = "each"
 REST = "rest="
-GROUP = "group="
-FROZEN = "frozen"
-_IN_GROUP: Mapping[str, str] = MappingProxyType({"rate": "rate_factor", "decay": "weight_decay"})
 UNNAMED = "yours"  # what landscape_from_function calls a landscape unless told otherwise
 # A class is tried out when its settings are read; with more, a text could make that last for hours or fill the memory.
 MOST_ROUNDS = 1_000
@@ -181,14 +177,6 @@ def _rest_parts(one: OptimizerSettings) -> list[str]:
     return [] if one.rest is None or one.rest == usual else [REST + _optimizer_part(one.rest, {})]
 
 
-def group_part(group: ParameterGroup) -> str:
-    """`group=biases,decay=0`: what a parameter group sets; `group=first,frozen`."""
-    values = {"rate": group.rate_factor, "decay": group.weight_decay}
-    given = {key: value for key, value in values.items() if value is not None and (key, value) != ("rate", 1.0)}
-    part = write_part(GROUP + write_word(group.parameters), given, short=True)
-    return f"{part},{FROZEN}" if group.frozen else part
-
-
 def _common_settings(optimizers: tuple[OptimizerSettings, ...]) -> dict[str, Any]:
     found = {}
     for name in SETTING_LIMITS:
@@ -313,20 +301,6 @@ class PartsReader:
         if rest is None and UPDATE_RULES[head].sees == "matrices":
             rest = self._optimizer(USUAL_REST, {}, None)  # with what was the default then
         return OptimizerSettings(*self._entry("update rule", head, {**shared, **settings}), rest)
-
-    def group(self, part: str) -> ParameterGroup:
-        with in_part(part):
-            name, *given = part.removeprefix(GROUP).split(",")
-            frozen = FROZEN in given
-            if given.count(FROZEN) > 1:
-                raise ValueError(f"{FROZEN!r} is given twice; leave one of them out")
-            settings = read_settings([piece for piece in given if piece != FROZEN])
-            for key in settings:
-                choose("setting of a group", key, [*_IN_GROUP, FROZEN])
-            values: dict[str, Any] = {_IN_GROUP[key]: value for key, value in settings.items() if key in _IN_GROUP}
-            if FROZEN in settings:
-                raise ValueError(f"{FROZEN!r} stands without a value: {GROUP}{name},{FROZEN}")
-            return ParameterGroup(read_word(name), frozen=frozen, **values)
 
     def _entry(self, kind: str, head: str, settings: Settings) -> tuple[str, dict[str, Any]]:
         """The name of an entry and its settings, with what was the default then where it is another one now."""

@@ -59,8 +59,8 @@ class TrainingExperiment:
     weights_kept:   weights per layer whose path is recorded
     validate_every: steps from one validation to the next; schedule "plateau" reads the validation loss then
     changes:        (step, setting, value) in ascending order: from that step on, counted from 0, a setting of the
-                    optimizer or one of RUN_SETTINGS has this value; in every group, times its rate_factor, except a
-                    weight_decay that is the group's own
+                    optimizer (not of its rest) or one of RUN_SETTINGS has this value; in every group, a learning rate
+                    times its rate_factor, except a weight_decay that is the group's own
     groups:         ParameterGroup(s) with settings of their own; a parameter belongs to the first that names it. What
                     is frozen has no gradient: neither penalties nor clipping know of it
     """

@@ -231,7 +231,11 @@ class Training:
             return sentence
         flat, now = self._flat, self._flat.weights.clone()
         flat.weights.copy_(flat.before)  # with which the last batch was read
+        frozen = [parameter for parameter in self.network.parameters() if not parameter.requires_grad]
+        self.network.requires_grad_(True)  # its hidden states have gradients whether or not its weights are trained
         place = explain_in_time(self.network, *self._last_batch, LIMIT)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         flat.weights.copy_(now)
         return f"{sentence}. In time: {place}"
 
