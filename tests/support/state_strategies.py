@@ -19,7 +19,7 @@ from weightlab.networks.models import MODELS, READINGS, ModelSettings, model
 from weightlab.rules.schedules import SCHEDULES, ScheduleSettings, schedule
 from weightlab.rules.update_rules import LARGEST, SETTING_LIMITS, SWITCHES, UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.training.experiment import TrainingExperiment
-from weightlab.training.groups import KINDS, ParameterGroup
+from weightlab.training.groups import ParameterGroup, group_names
 
 VALID = (
     "weightlab1/descent/rotated_quadratic,kappa=50/momentum,lr=0.02/nesterov/start=-2.2,0.1/steps=400"
@@ -189,8 +189,9 @@ def datasets(draw: st.DrawFn) -> Dataset:
 
 @st.composite
 def with_groups(draw: st.DrawFn, experiment: TrainingExperiment) -> TrainingExperiment:
-    """The experiment with some parameter groups, as far as they have parameters of its network."""
-    for name in draw(st.lists(st.sampled_from((*KINDS, "layer 1", "layer 2", "layer 7")), max_size=4, unique=True)):
+    """The experiment with some parameter groups, as far as each is left a parameter."""
+    names = group_names(experiment.model, experiment.dataset.shape, experiment.outputs)
+    for name in draw(st.lists(st.sampled_from(names), max_size=4, unique=True)):
         factors, decays = st.sampled_from((0.0, 0.1)) | st.floats(0, 1e3), st.none() | st.floats(0, 1e3)
         settings = some({"rate_factor": factors, "weight_decay": decays})
         group = ParameterGroup(name, frozen=True) if draw(st.booleans()) else ParameterGroup(name, **draw(settings))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_classes import Plain
 from program_support import Lion
 from reliability import Record
 from state_strategies import optimizers, with_groups
@@ -20,7 +21,7 @@ from weightlab.networks.own_model import model_from_module
 from weightlab.rules.schedules import schedule
 from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.training.experiment import TrainingExperiment
-from weightlab.training.groups import ParameterGroup, blocks_of
+from weightlab.training.groups import ParameterGroup, blocks_of, group_names
 from weightlab.training.run import Training
 
 DTYPES = ("float32", "float64")
@@ -271,6 +272,29 @@ def test_a_groups_name_means_these_parameters(name: str, members: list[str]) -> 
     (block, rest), _ = blocks_of(network, [ParameterGroup(name)])
     assert [names[i] for i in block.parameters] == members
     assert sorted((*block.parameters, *rest.parameters)) == list(range(len(names)))
+
+
+def test_the_names_that_a_group_may_have_are_those_with_parameters() -> None:
+    assert group_names(DEEP, (4,), 2) == (
+        "biases", "first", "hidden", "output", "layer 1", "layer 2", "layer 3"
+    )  # fmt: skip
+    assert group_names(model("mlp", depth=0), (4,), 2) == ("biases", "first", "output")
+    assert group_names(model("cnn", depth=1, batch_norm=True), (1, 8, 8), 2) == (
+        "biases", "norms", "first", "output", "layer 1"
+    )  # fmt: skip
+
+
+class MovesOneGroup(Plain):
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for p in self.param_groups[0]["params"]:
+            p.data -= self.param_groups[0]["lr"] * p.grad
+
+
+def test_a_class_that_moves_one_group_only_is_refused_where_there_are_two() -> None:
+    chosen = optimizer(MovesOneGroup, learning_rate=0.1)
+    assert last_weights(grouped(chosen, groups=GROUPS[:1], steps=5)).isfinite().all()
+    with pytest.raises(ValueError, match="MovesOneGroup moved only one of two parameter groups: loop over them"):
+        grouped(chosen, groups=(ParameterGroup("hidden", 0.1),))
 
 
 def test_the_first_group_that_names_a_parameter_has_it() -> None:

@@ -140,13 +140,20 @@ def _take_steps(built: torch.optim.Optimizer, weights: Sequence[torch.nn.Paramet
 
 
 def check_takes_groups(rule: OptimizerClass, arguments: Mapping[str, Any]) -> None:
-    """Raises ValueError for a class that cannot be given param_groups with settings of their own, such as LBFGS."""
-    groups = [{"params": [torch.nn.Parameter(torch.tensor(MATRIX))], "lr": lr} for lr in (arguments["lr"], 0.0)]
+    """Raises ValueError for a class that does not move every group of param_groups, as LBFGS takes one only."""
+    name, remedy = class_name(rule), "leave out groups, or only freeze with them"
+    weights = [torch.nn.Parameter(torch.tensor(MATRIX, dtype=torch.float64)) for _ in range(2)]
+    before = weights[0].detach().clone()
     try:
-        rule(groups, **arguments)
+        built = rule([{"params": [weight]} for weight in weights], **arguments)
+        _take_steps(built, weights)
     except Exception as refusal:
-        remedy = "leave out groups, or only freeze with them"
-        raise ValueError(f"{class_name(rule)} takes no parameter groups: {_said(refusal)}; {remedy}") from refusal
+        raise ValueError(f"{name} takes no parameter groups: {_said(refusal)}; {remedy}") from refusal
+    if arguments["lr"] > SMALLEST_MOVE and any(torch.equal(weight, before) for weight in weights):
+        raise ValueError(
+            f"{name} moved only one of two parameter groups: loop over them, `for group in self.param_groups:`, in "
+            f"step(), or {remedy}"
+        )
 
 
 def _said(error: Exception) -> str:

@@ -178,6 +178,13 @@ def laid_out_blocks(
     return *blocks_of(network, groups, apart=optimizer.rest is not None), sum(1 for _ in network.parameters())
 
 
+def group_names(model: ModelSettings, shape: Shape, outputs: int) -> tuple[str, ...]:
+    """What a group may name in such a network: those of KINDS that have a parameter there, then its layers."""
+    network = _laid_out(model, shape, outputs)
+    known = {name for names in _names(network) for name in names}
+    return tuple(name for name in dict.fromkeys([*KINDS, *(name for name, _ in network.layers)]) if name in known)
+
+
 def _laid_out(model: ModelSettings, shape: Shape, outputs: int) -> Network:
     """The network to look at; one of the package without any numbers in it, as its size may be anything."""
     if type(model) is not ModelSettings:
@@ -190,7 +197,7 @@ def _nothing_left(group: ParameterGroup, network: Network) -> str:
     """Why the group has no parameter; ValueError for a name that no group can have."""
     layers = [name for name, _ in network.layers]
     choose("parameters of a group", group.parameters, [*KINDS, *layers])
-    if group.parameters in {name for names in _names(network) for name in names}:
+    if any(group.parameters in names for names in _names(network)):
         return f"the group {group.parameters!r} comes too late: others before it have its parameters; move it up"
     what = KINDS.get(group.parameters, "a layer")
     return f"the group {group.parameters!r} ({what}) has no parameter in this network; leave it out"
