@@ -62,7 +62,7 @@ def without_recorder(experiment: TrainingExperiment) -> Step:
     batches = Training(experiment).batches
     network = experiment.model.build(experiment.dataset.shape, experiment.outputs).float()
     flat = FlatParameters(network)
-    stepper, settings = make_stepper(experiment.optimizer, flat), dict(experiment.optimizer.settings)
+    stepper, settings = make_stepper(experiment.optimizer, flat), [dict(experiment.optimizer.settings)]
 
     def step() -> None:
         x, y = batches.next()

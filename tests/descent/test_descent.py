@@ -20,7 +20,8 @@ from weightlab.rules.schedules import SCHEDULES, schedule
 from weightlab.rules.update_rules import UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.theory.quadratic import learning_rate_limit
 
-ALL_RULES = tuple(optimizer(rule, learning_rate=0.01) for rule in UPDATE_RULES)
+RULES = UPDATE_RULES
+ALL_RULES = tuple(optimizer(rule, learning_rate=0.01) for rule in RULES)
 SGD_FAMILY = ("gradient_descent", "momentum", "classical_momentum", "averaged_momentum", "sutskever_momentum",
               "nesterov", "sutskever_nesterov")
 
@@ -322,7 +323,7 @@ def test_no_corner_of_the_controls_breaks_a_run(
 ) -> None:
     chosen = [
         optimizer(name, learning_rate=rate, **({"momentum": momentum} if "momentum" in rule.defaults else {}))
-        for name, rule in UPDATE_RULES.items()
+        for name, rule in RULES.items()
     ]
     record = run(name, *chosen, start=start, loss_scale=scale, steps=20)
     assert len(record.statuses) == len(chosen)

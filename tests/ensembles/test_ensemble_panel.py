@@ -15,8 +15,7 @@ from panel_support import ends, say, wait_for
 
 from weightlab.ensembles.choices import RATES, SCALED_RATES, first_gradient, rates_for, start_choices
 from weightlab.ensembles.panel import EnsemblePanel, ensemble_settings
-from weightlab.ensembles.run import train_together
-from weightlab.rules.update_rules import UPDATE_RULES
+from weightlab.ensembles.run import RULES_TOGETHER, train_together
 from weightlab.stage.controls import Question
 from weightlab.training.run import train
 
@@ -114,7 +113,7 @@ def test_learning_rates_have_no_theory_beside_them() -> None:
     assert all(not line["theory"] for line in panel.reading)
 
 
-@pytest.mark.parametrize("rule", UPDATE_RULES)
+@pytest.mark.parametrize("rule", RULES_TOGETHER)
 def test_every_rule_has_its_rates(rule: str) -> None:
     panel = EnsemblePanel(rule=rule, **{**SMALL, "steps": 2})
     record = panel.run()

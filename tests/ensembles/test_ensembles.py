@@ -16,6 +16,7 @@ from weightlab.networks.models import model
 from weightlab.rules.schedules import schedule
 from weightlab.rules.update_rules import optimizer
 from weightlab.training.experiment import TrainingExperiment
+from weightlab.training.groups import ParameterGroup
 from weightlab.training.run import Training
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
@@ -151,6 +152,8 @@ def test_bad_choices_are_refused(choices: dict[str, Any], message: str) -> None:
         ((small(), small(model=model("mlp", depth=3, width=12))), "differs from the first in .'model"),
         ((small(model=model("lstm")),), "one of .'mlp', 'cnn'., got 'lstm'; train the others one after the other"),
         ((small(optimizer=optimizer(torch.optim.Adam, learning_rate=0.1)),), "the class Adam, which moves one network"),
+        ((small(optimizer=optimizer("muon")),), "uses Muon, which sees each matrix of one network; choose one of"),
+        ((small(groups=(ParameterGroup("first", frozen=True),)),), "has parameter groups, got .*; leave out groups"),
         ((small(schedule=schedule("plateau")),), "waits for validation losses"),
         ((small(),) * (MAX_LEARNERS + 1), "at most 10000 networks train at once, got 10001"),
         ((small(model=model("mlp", depth=4, width=512)),) * 500, "more than 2 GiB; train fewer at a time"),

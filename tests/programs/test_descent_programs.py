@@ -20,7 +20,8 @@ def slow_rules(place: Landscape, weight_decay: float = 0.0) -> tuple[OptimizerSe
     """Every rule, at rates that suit the steepness where the landscape begins."""
     steepness = float(place.gradient(torch.tensor(place.start, dtype=torch.float64)).norm())
     rate = 0.002 * place.size / steepness
-    slow = {name: optimizer(name, learning_rate=rate, weight_decay=weight_decay) for name in UPDATE_RULES}
+    names = list(UPDATE_RULES)
+    slow = {name: optimizer(name, learning_rate=rate, weight_decay=weight_decay) for name in names}
     for name in ("adam", "adamw", "rmsprop"):
         slow[name] = optimizer(name, learning_rate=0.003 * place.size, weight_decay=weight_decay)
     uncorrected = [slow[name].replace(bias_correction=0) for name in ("adam", "adamw")]

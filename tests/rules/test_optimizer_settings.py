@@ -68,6 +68,20 @@ def test_settings_hash_compare_copy_and_read_as_attributes() -> None:
     assert eval(repr(chosen), {"optimizer": optimizer}) == chosen
 
 
+def test_a_rule_for_matrices_has_a_second_one_for_the_rest() -> None:
+    usual, other = optimizer("muon", learning_rate=0.02), optimizer("adam", learning_rate=3e-3)
+    assert usual.rest == optimizer("adamw") and optimizer("momentum").rest is None
+    chosen = optimizer("muon", learning_rate=0.02, rest=other)
+    assert chosen != usual and chosen.replace(rest=optimizer("adamw")) == usual
+    assert chosen.replace(momentum=0.5).rest == other and chosen.learning_rate == 0.02
+    assert len({usual, chosen, optimizer("muon", learning_rate=0.02)}) == 2
+    for one in (chosen, optimizer(torch.optim.Muon, learning_rate=0.02, rest=other)):
+        assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+        assert hash(pickle.loads(pickle.dumps(one))) == hash(one)
+        assert eval(repr(one), {"optimizer": optimizer, "torch": torch}) == one
+        assert repr(one).endswith(f", rest={other!r})")
+
+
 def test_torch_class_is_taken_with_its_own_settings() -> None:
     chosen = optimizer(torch.optim.Adagrad, learning_rate=0.5, lr_decay=0.01)
     built = chosen.build([torch.nn.Parameter(torch.zeros(2))])
@@ -90,7 +104,7 @@ def test_equivalents_name_classes_that_exist() -> None:
         equivalent = rule.torch_equivalent(optimizer(name).settings)
         assert equivalent is not None
         assert rule.relation
-        getattr(torch.optim, equivalent[0])([torch.nn.Parameter(torch.zeros(1))], **equivalent[1])
+        getattr(torch.optim, equivalent[0])([torch.nn.Parameter(torch.zeros(1, 1))], **equivalent[1])
     assert UPDATE_RULES["adam"].torch_equivalent(optimizer("adam", bias_correction=0).settings) is None
 
 
@@ -113,6 +127,11 @@ def test_equivalents_hand_on_exactly_the_settings() -> None:
         expected = (name, {**plain, "betas": (0.5, 0.75), "eps": 1e-3})
         assert equivalent(name.lower(), beta1=0.5, beta2=0.75, eps=1e-3) == expected
         assert equivalent(name.lower(), bias_correction=0) is None
+    assert equivalent("muon", momentum=0.5, nesterov=0, ns_steps=3, eps=1e-3, match_rms_adamw=1) == (
+        "Muon", {
+            **plain, "momentum": 0.5, "nesterov": False, "ns_steps": 3, "eps": 1e-3, "adjust_lr_fn": "match_rms_adamw"
+        },
+    )  # fmt: skip
 
 
 REFUSED: dict[str, Callable[[], object]] = {
@@ -124,6 +143,23 @@ REFUSED: dict[str, Callable[[], object]] = {
         lambda: optimizer("adam", eps=0.0)
     ),
     "bias_correction must be 0 (off) or 1 (on), got 0.5": lambda: optimizer("adam", bias_correction=0.5),
+    "ns_steps must be a whole number in [0, 99], got 2.5; five are usual": lambda: optimizer("muon", ns_steps=2.5),
+    "ns_steps must be in [0, 99], got 100; five are usual, and torch.optim.Muon takes less than 100": (
+        lambda: optimizer("muon", ns_steps=100)
+    ),
+    "nesterov must be 0 (off) or 1 (on), got 0.5": lambda: optimizer("muon", nesterov=0.5),
+    "match_rms_adamw must be 0 (off) or 1 (on), got 0.1": lambda: optimizer("muon", match_rms_adamw=0.1),
+    "rest must be made by optimizer(...), got 'adamw'; write rest=optimizer(\"adamw\")": (
+        lambda: optimizer("muon", rest="adamw")
+    ),
+    "'adam' moves every parameter, so nothing is left for rest=adamw; leave rest out": (
+        lambda: optimizer("adam", rest=optimizer("adamw"))
+    ),
+    "rest must be a rule for all that is not a matrix, got muon; use optimizer(\"adamw\")": (
+        lambda: optimizer("muon", rest=optimizer("muon"))
+    ),
+    "torch.optim.LBFGS evaluates the loss anew within a step, so it cannot move one part of a network while another "
+    "rule moves the rest; let it move all of it": lambda: optimizer("muon", rest=optimizer(torch.optim.LBFGS)),
     "Nesterov momentum requires a momentum and zero dampening (torch.optim.SGD's own words): got momentum 0.5 and "
     "dampening 0.1; set momentum in (0, 1) and dampening 0, or choose 'gradient_descent'": (
         lambda: optimizer("nesterov", momentum=0.5, dampening=0.1)

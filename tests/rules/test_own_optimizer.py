@@ -79,6 +79,15 @@ def _divides_by_nothing(p: torch.Tensor, group: Group) -> None:
     p -= group["lr"] * p.grad / (p.grad - p.grad)  # type: ignore[operator]
 
 
+def _takes_rows(p: torch.Tensor, group: Group) -> None:
+    p -= group["lr"] * p.grad.sum(dim=1, keepdim=True)  # type: ignore[union-attr]
+
+
+def _takes_numbers(p: torch.Tensor, group: Group) -> None:
+    for i in range(len(p)):
+        p[i] -= group["lr"] * float(p.grad[i])  # type: ignore[index]
+
+
 def _looks_for_what_is_not_there(p: torch.Tensor, group: Group) -> None:
     p -= group["rate"] * p.grad
 
@@ -95,7 +104,9 @@ def _looks_for_what_is_not_there(p: torch.Tensor, group: Group) -> None:
         (moving(_divides_by_nothing), r"turns weights \(1, -0.5\) with gradient 1 into \[-inf, -inf\]|nan"),
         (moving(_looks_for_what_is_not_there), "cannot take a step here: KeyError: 'rate'"),
         (torch.optim.SparseAdam, "torch.optim.SparseAdam cannot take a step here: .*dense gradients"),
-        (torch.optim.Muon, "torch.optim.Muon refuses .*2D"),
+        (torch.optim.Muon, r'torch.optim.Muon refuses .*2D.*matrices only: .*, rest=optimizer\("adamw"\)'),
+        (moving(_takes_rows), r'cannot take a step here: .*; it takes matrices only: .*, rest=optimizer\("adamw"\)'),
+        (moving(_takes_numbers), "cannot take a step here: .*; it takes vectors only, .* parameters of any shape"),
     ],
 )
 def test_a_class_that_cannot_train_is_refused_with_what_to_change(
@@ -103,6 +114,14 @@ def test_a_class_that_cannot_train_is_refused_with_what_to_change(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         optimizer(rule)
+
+
+def test_a_class_for_matrices_is_taken_with_a_rule_for_the_rest() -> None:
+    rows = moving(_takes_rows)
+    assert optimizer(rows, rest=optimizer("adam")).rest == optimizer("adam")
+    assert optimizer(torch.optim.Muon, learning_rate=0.02, rest=optimizer(torch.optim.AdamW)).learning_rate == 0.02
+    with pytest.raises(ValueError, match="torch.optim.Muon refuses .*weight decay should be >= 0"):
+        optimizer(torch.optim.Muon, weight_decay=-1.0, rest=optimizer("adam"))
 
 
 def test_a_rate_of_zero_may_leave_the_weights_where_they_are() -> None:

@@ -12,32 +12,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reliability import Record
+from rule_support import ELEMENTS, drawn_settings, some_gradients
 from torch import Tensor
 
 from weightlab.descent.landscapes import LANDSCAPES, Landscape, landscape
 from weightlab.rules.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, optimizer
 
-SAME_WEIGHTS = ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+SAME_WEIGHTS = ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw", "muon")
 RELATED = ("classical_momentum", "averaged_momentum", "sutskever_momentum", "sutskever_nesterov")
 LINEAR_GRADIENT = ("quadratic", "rotated_quadratic", "saddle", "noisy_bowl")
 FAR_AWAY = 1e6
-
-
-def drawn_settings(rule: str) -> st.SearchStrategy[OptimizerSettings]:
-    share = st.sampled_from([0.0, 0.5, 0.9, 0.99, 0.999]) | st.floats(0.0, 0.999)
-    strategies: dict[str, st.SearchStrategy[float]] = {
-        "learning_rate": st.sampled_from([0.0, 1e-3, 0.1, 1.0]) | st.floats(1e-6, 3.0),
-        "momentum": st.floats(0.01, 0.99) if rule == "nesterov" else share,
-        "dampening": st.just(0.0) if rule == "nesterov" else st.sampled_from([0.0, 0.3, 1.0]),
-        "weight_decay": st.sampled_from([0.0, 1e-2, 0.5]),
-        "alpha": share,
-        "beta1": share,
-        "beta2": share,
-        "eps": st.sampled_from([1e-12, 1e-8, 1e-2]),
-        "bias_correction": st.just(1.0),
-    }
-    chosen = {name: strategies[name] for name in UPDATE_RULES[rule].defaults}
-    return st.fixed_dictionaries(chosen).map(lambda values: OptimizerSettings(rule, values))
 
 
 def largest_difference(chosen: OptimizerSettings, where: Landscape, shared_gradients: bool, steps: int = 300) -> float:
@@ -115,10 +99,6 @@ def walk(rule: str, values: dict[str, Any], gradients: Tensor, rates: list[Any] 
     return torch.stack(path)
 
 
-def some_gradients(steps: int, learners: int, n: int, seed: int = 0) -> Tensor:
-    return torch.randn(steps, learners, n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
 @pytest.mark.parametrize("rule", UPDATE_RULES)
 def test_rule_repeats_to_the_bit(rule: str) -> None:
     gradients = some_gradients(100, 3, 5)
@@ -126,7 +106,7 @@ def test_rule_repeats_to_the_bit(rule: str) -> None:
     assert torch.equal(walk(rule, values, gradients), walk(rule, values, gradients))
 
 
-@pytest.mark.parametrize("rule", UPDATE_RULES)
+@pytest.mark.parametrize("rule", ELEMENTS)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_batch_with_settings_of_its_own_equals_learners_run_alone(rule: str, data: st.DataObject) -> None:

@@ -45,7 +45,8 @@ for path in sorted(folder.glob("*.py")):
     if "model" in names:
         ends[path.stem] = torch.cat([p.detach().flatten() for p in names["model"].parameters()])
     else:
-        ends[path.stem] = torch.stack([*names["results"].values()]) if "results" in names else names["w"].detach()[None]
+        found = [*names["results"].values()] if "results" in names else [names["w"].detach().flatten()]
+        ends[path.stem] = torch.stack(found)
 torch.save(ends, folder / "ends.pt")
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 from typing import Any
 
@@ -16,8 +17,9 @@ from weightlab.networks.initializers import INITIALIZERS, InitializationSettings
 from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import MODELS, READINGS, ModelSettings, model
 from weightlab.rules.schedules import SCHEDULES, ScheduleSettings, schedule
-from weightlab.rules.update_rules import LARGEST, SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, optimizer
+from weightlab.rules.update_rules import LARGEST, SETTING_LIMITS, SWITCHES, UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.training.experiment import TrainingExperiment
+from weightlab.training.groups import ParameterGroup, group_names
 
 VALID = (
     "weightlab1/descent/rotated_quadratic,kappa=50/momentum,lr=0.02/nesterov/start=-2.2,0.1/steps=400"
@@ -25,6 +27,8 @@ VALID = (
     "weightlab1/descent/quadratic/torch.Adagrad,lr=0.1/torch.LBFGS,lr=0.5,max_iter=3/seed=3/schedule=step,gamma=0.1",
     "weightlab1/training/mlp,depth=3,activation=tanh/moons,samples=60/adam,lr=0.01/initialization=normal,std=0.1"
     "/batch_size=none/device=cuda~3A0/clip_norm=1/from=10,lr=0.001,l2=0.1/from=20,clip_norm=none",
+    "weightlab1/training/mlp,depth=3/moons,samples=60/muon,lr=0.02/rest=adamw,lr=0.003/group=biases,decay=0"
+    "/group=layer~202,rate=0.1/group=first,frozen/steps=30/from=10,lr=0.001",
     "weightlab1/panel/epochs/width=64,noise=0.4,stop=true,title=two~20words",
 )
 
@@ -70,8 +74,10 @@ def schedules(draw: st.DrawFn) -> ScheduleSettings:
 
 def rule_setting(rule: str, name: str) -> st.SearchStrategy[Any]:
     low, high, open_low, open_high, _ = SETTING_LIMITS[name]
-    if name == "bias_correction":
+    if name in SWITCHES:
         return st.sampled_from((0.0, 1.0, True, False))
+    if name == "ns_steps":
+        return st.integers(0, 99)
     if rule == "nesterov" and name == "dampening":
         return st.just(0.0)
     open_low = open_low or (rule == "nesterov" and name == "momentum")
@@ -93,15 +99,30 @@ def settings_of(rule: str | type) -> dict[str, st.SearchStrategy[Any]]:
         return {name: rule_setting(rule, name) for name in UPDATE_RULES[rule].defaults}
     if rule is Plain:
         return OWN_SETTINGS
+    if rule is torch.optim.Muon:
+        return {"learning_rate": st.floats(1e-3, 10.0), "nesterov": st.booleans(), "ns_steps": st.integers(0, 9)}
     return {"learning_rate": st.floats(1e-3, 10.0), "eps": st.floats(1e-12, 1.0), "maximize": st.booleans()}
 
 
-RULES: tuple[str | type, ...] = (*UPDATE_RULES, torch.optim.Adagrad, Plain)
+RULES: tuple[str | type, ...] = (*UPDATE_RULES, torch.optim.Adagrad, torch.optim.Muon, Plain)
 
 
 @st.composite
 def optimizers(draw: st.DrawFn, rule: str | type | None = None) -> OptimizerSettings:
     chosen = draw(st.sampled_from(RULES)) if rule is None else rule
+    rest = draw(rests(chosen))
+    return optimizer(chosen, rest=rest, **draw(some(settings_of(chosen))))
+
+
+@st.composite
+def rests(draw: st.DrawFn, rule: str | type) -> OptimizerSettings | None:
+    """A rule for what is not a matrix, for rules that may or must have one."""
+    if isinstance(rule, str) and UPDATE_RULES[rule].sees == "elements":
+        return None
+    if rule is not torch.optim.Muon and draw(st.booleans()):
+        return None
+    others = [one for one in RULES if one is not torch.optim.Muon and one != "muon"]
+    chosen = draw(st.sampled_from(others))
     return optimizer(chosen, **draw(some(settings_of(chosen))))
 
 
@@ -172,6 +193,19 @@ def datasets(draw: st.DrawFn) -> Dataset:
 
 
 @st.composite
+def with_groups(draw: st.DrawFn, experiment: TrainingExperiment) -> TrainingExperiment:
+    """The experiment with some parameter groups, as far as each is left a parameter."""
+    names = group_names(experiment.model, experiment.dataset.shape, experiment.outputs)
+    for name in draw(st.lists(st.sampled_from(names), max_size=4, unique=True)):
+        factors, decays = st.sampled_from((0.0, 0.1)) | st.floats(0, 1e3), st.none() | st.floats(0, 1e3)
+        settings = some({"rate_factor": factors, "weight_decay": decays})
+        group = ParameterGroup(name, frozen=True) if draw(st.booleans()) else ParameterGroup(name, **draw(settings))
+        with contextlib.suppress(ValueError):
+            experiment = experiment.replace(groups=(*experiment.groups, group))
+    return experiment
+
+
+@st.composite
 def trainings(draw: st.DrawFn) -> TrainingExperiment:
     data, rule = draw(datasets()), draw(optimizers())
     losses = [name for name, loss in LOSSES.items() if data.classes == 2 or not loss.two_classes]
@@ -193,6 +227,7 @@ def trainings(draw: st.DrawFn) -> TrainingExperiment:
         "l2": st.floats(0, 1e6), "weights_kept": st.integers(1, 100), "validate_every": st.integers(1, 100_000),
     }  # fmt: skip
     batch = draw(st.none() | st.integers(2, len(data.y_train)))
-    return TrainingExperiment(
+    plain = TrainingExperiment(
         draw(models(data.shape)), data, rule, batch_size=batch, changes=tuple(changes), **draw(some(fields))
     )
+    return draw(with_groups(plain))

@@ -60,6 +60,26 @@ def weights_of(network: nn.Module) -> Tensor:
     return nn.utils.parameters_to_vector(network.parameters()).detach()
 
 
+def hand_written(
+    experiment: TrainingExperiment,
+    make_optimizers: Callable[[nn.Module], Iterable[torch.optim.Optimizer]],
+    before_step: Callable[[int, nn.Module, list[torch.optim.Optimizer]], None] = lambda step, network, optimizers: None,
+) -> Tensor:
+    """Last weights of a loop with optimizers that are made for the whole network, from the same weights and batches."""
+    twin = Training(experiment.replace(groups=(), optimizer=optimizer("momentum"), changes=()))
+    network = experiment.model.build(experiment.dataset.shape, experiment.outputs).to(getattr(torch, experiment.dtype))
+    network.load_state_dict(twin.network.state_dict())
+    optimizers = list(make_optimizers(network))
+    for step in range(experiment.steps):
+        x, y = twin.batches.next()
+        network.zero_grad()
+        functional.cross_entropy(network(x), y).backward()
+        before_step(step, network, optimizers)
+        for one in optimizers:
+            one.step()
+    return weights_of(network)
+
+
 def plain_loop(
     experiment: TrainingExperiment,
     make_optimizer: MakeOptimizer,

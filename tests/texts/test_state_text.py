@@ -23,6 +23,7 @@ from weightlab.texts.experiments import from_text, panel_text, panel_values, to_
 from weightlab.texts.words import SAFE, write_value
 from weightlab.toys.panel import DescentPanel
 from weightlab.training.experiment import TrainingExperiment
+from weightlab.training.groups import ParameterGroup
 
 
 @settings(max_examples=150, deadline=None)
@@ -64,6 +65,34 @@ def test_only_what_differs_from_the_defaults_is_written() -> None:
     assert to_text(training) == "weightlab1/training/mlp,depth=8/moons/adam,lr=1e-05"
 
 
+def test_groups_and_the_rule_for_the_rest_read_plainly() -> None:
+    chosen = optimizer("muon", learning_rate=0.02, rest=optimizer("adamw", learning_rate=0.003))
+    groups = (
+        ParameterGroup("biases", weight_decay=0.0),
+        ParameterGroup("hidden", rate_factor=0.1),
+        ParameterGroup("layer 1"),
+        ParameterGroup("first", frozen=True),
+    )
+    experiment = TrainingExperiment(model("mlp"), data(), chosen, groups=groups[:2] + groups[3:], steps=40)
+    assert to_text(experiment) == (
+        "weightlab1/training/mlp/digits/muon,lr=0.02/rest=adamw,lr=0.003"
+        "/group=biases,decay=0/group=hidden,rate=0.1/group=first,frozen/steps=40"
+    )
+    named = experiment.replace(groups=groups[2:3], optimizer=optimizer("muon"))
+    assert to_text(named) == "weightlab1/training/mlp/digits/muon/group=layer~201/steps=40"
+    for one in (experiment, named):
+        assert from_text(to_text(one)) == one
+
+
+def test_a_class_of_ones_own_for_the_rest_is_found_by_its_name() -> None:
+    chosen = optimizer("muon", rest=optimizer(Plain, factor=2.0))
+    experiment = small(optimizer=chosen)
+    assert "/muon/rest=own:Plain,factor=2.0,lr=0.01/" in to_text(experiment)
+    assert from_text(to_text(experiment), own=(Plain,)) == from_text(to_text(experiment), own=(chosen,)) == experiment
+    with pytest.raises(ValueError, match="part 'rest=own:Plain,.*your own optimizer class 'Plain' is named there"):
+        from_text(to_text(experiment))
+
+
 def test_the_long_names_of_settings_are_read_too() -> None:
     long = "weightlab1/descent/quadratic,condition_number=7/momentum,learning_rate=0.02"
     assert to_text(from_text(long)) == "weightlab1/descent/quadratic,kappa=7/momentum,lr=0.02"
@@ -95,7 +124,7 @@ def test_what_sliders_of_a_descent_panel_reach_with_three_rules_takes_at_most_20
 def test_a_text_survives_blanks_around_it_and_a_link_that_percent_encodes_it() -> None:
     for text in VALID[:3]:
         assert from_text(f"  {text}\n") == from_text(quote(text, safe="")) == from_text(text)
-    assert panel_values(quote(VALID[3], safe=""), "epochs") == panel_values(f"{VALID[3]} ", "epochs")
+    assert panel_values(quote(VALID[4], safe=""), "epochs") == panel_values(f"{VALID[4]} ", "epochs")
 
 
 # Things of the learner's own

@@ -14,6 +14,7 @@ from weightlab.networks.datasets import dataset
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
 from weightlab.rules.schedules import schedule
+from weightlab.rules.update_rules import optimizer
 from weightlab.texts import experiments as state_text
 from weightlab.texts.experiments import field_defaults, from_text, to_text
 from weightlab.texts.parts import ENTRIES, defaults
@@ -47,6 +48,10 @@ VERSION_1: Mapping[str, Mapping[str, Any]] = {
     "update rule adamw": {
         "learning_rate": 0.001, "beta1": 0.9, "beta2": 0.999,
         "eps": 1e-08, "bias_correction": 1.0, "weight_decay": 0.01,
+    },
+    "update rule muon": {
+        "learning_rate": 0.001, "momentum": 0.95, "weight_decay": 0.1,
+        "nesterov": 1.0, "ns_steps": 5.0, "eps": 1e-07, "match_rms_adamw": 0.0,
     },
     "schedule constant": {},
     "schedule step": {"step_size": 100, "gamma": 0.5},
@@ -151,6 +156,14 @@ def test_an_old_text_keeps_the_defaults_of_its_version(monkeypatch: pytest.Monke
     assert (kept.steps, kept.schedule.name, kept.optimizers[0].momentum) == (7, "cosine", 0.5)
     assert from_text(to_text(kept)) == kept and to_text(kept).startswith("weightlab2/")
     assert from_text("weightlab2/descent/quadratic/momentum").steps == field_defaults("descent")["steps"]
+
+
+def test_a_rule_for_matrices_keeps_the_rest_of_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {"update rule adamw": {"weight_decay": 0.5}}
+    monkeypatch.setattr(state_text, "OLD_DEFAULTS", MappingProxyType({1: old, 2: {}}))
+    kept = from_text("weightlab1/training/mlp/moons/muon")
+    assert isinstance(kept, TrainingExperiment)
+    assert kept.optimizer.rest == optimizer("adamw", weight_decay=0.5) and from_text(to_text(kept)) == kept
 
 
 def test_an_old_texts_initializer_and_data_keep_the_defaults_of_their_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from weightlab.rules.update_rules import optimizer
 from weightlab.training.batches import Batches, Place
 from weightlab.training.checkpoints import FIRST_APART, MOST_BYTES, MOST_KEPT, Checkpoint, Checkpoints
 from weightlab.training.experiment import TrainingExperiment
+from weightlab.training.groups import ParameterGroup
 from weightlab.training.run import Training
 
 MOONS = dataset("moons", samples=90)
@@ -40,6 +41,25 @@ CASES: dict[str, dict[str, Any]] = {
         "schedule": schedule("cosine", half_cycle=80),
     },
     "torch.optim": {"optimizer": optimizer(torch.optim.NAdam, learning_rate=0.01)},
+    "Muon and AdamW": {
+        "optimizer": optimizer("muon", learning_rate=0.02),
+        "schedule": schedule("cosine", half_cycle=80),
+    },
+    "Muon and NAdam as classes": {
+        "optimizer": optimizer(torch.optim.Muon, learning_rate=0.02, rest=optimizer(torch.optim.NAdam)),
+    },
+    "groups": {
+        "optimizer": optimizer("adamw", learning_rate=0.01),
+        "groups": (ParameterGroup("first", frozen=True), ParameterGroup("biases", rate_factor=0.1, weight_decay=0.0)),
+    },
+    "groups of Muon": {
+        "optimizer": optimizer("muon", learning_rate=0.02, rest=optimizer("sutskever_nesterov")),
+        "groups": (ParameterGroup("output", rate_factor=0.1), ParameterGroup("hidden", weight_decay=0.0)),
+    },
+    "groups of a class": {
+        "optimizer": optimizer(torch.optim.NAdam, learning_rate=0.01),
+        "groups": (ParameterGroup("biases", rate_factor=0.1), ParameterGroup("output", frozen=True)),
+    },
     "dropout": {"model": model_from_module(_dropping, name="dropping")},
     "all at once": {"batch_size": None, "schedule": schedule("warmup", warmup_steps=30)},
     "plateau without validation": {

@@ -57,7 +57,8 @@ def test_each_rule_equals_its_torch_class_run_in_its_place(rule: str) -> None:
     equivalent = UPDATE_RULES[rule].torch_equivalent(settings.settings)
     assert equivalent is not None
     name, arguments = equivalent
-    theirs = optimizer(getattr(torch.optim, name), learning_rate=arguments.pop("lr"), **arguments)
+    made = getattr(torch.optim, name)
+    theirs = optimizer(made, learning_rate=arguments.pop("lr"), rest=settings.rest, **arguments)
     mine, other = Training(small(optimizer=settings)), Training(small(optimizer=theirs))
     record, reference = finish(mine).record(), finish(other).record()
     # both take the gradient at the same points; for Sutskever's Nesterov these are not its weights

@@ -20,15 +20,19 @@ def together(values: Tensor) -> float | Tensor:
 
 
 class Learners:
-    """Learners of one rule; w is (learner, 2), and settings are numbers or (learner, 1)."""
+    """Learners of one rule; w is (learner, 2), and settings are numbers or (learner, 1).
+
+    A rule that sees matrices gets the two weights as a matrix of one row.
+    """
 
     def __init__(self, rule: UpdateRule, settings: Mapping[str, Any]) -> None:
         self.rule, self.settings = rule, dict(settings)
+        self._sees_matrices = rule.sees == "matrices"
         self.state: dict[str, Tensor] = {}
 
     def start(self, w: Tensor) -> None:
         """Before the first step."""
-        self.state = self.rule.init(w)
+        self.state = self.rule.init(w.unsqueeze(-2) if self._sees_matrices else w)
 
     def set_rates(self, rates: float | Tensor) -> None:
         """The learning rate of the next step, as `together` makes it."""
@@ -40,7 +44,14 @@ class Learners:
 
     def step(self, w: Tensor, gradient: Tensor) -> Tensor:
         """The weights after a step."""
+        if self._sees_matrices:
+            return self._step_of_matrices(w.unsqueeze(-2), gradient.unsqueeze(-2)).squeeze(-2)
         w, self.state = self.rule.step(w, gradient, self.state, self.settings)
+        return w
+
+    def _step_of_matrices(self, w: Tensor, gradient: Tensor) -> Tensor:
+        settings = {name: one.unsqueeze(-1) if isinstance(one, Tensor) else one for name, one in self.settings.items()}
+        w, self.state = self.rule.step(w, gradient, self.state, settings)
         return w
 
 
@@ -85,8 +96,10 @@ class TorchLearner:
         self.experiment, self.learners = experiment, [learner]
 
     def start(self, w: Tensor) -> None:
-        self.parameter = torch.nn.Parameter(w[0].clone())
-        self.optimizer = self.experiment.optimizers[self.learners[0]].build([self.parameter])
+        chosen = self.experiment.optimizers[self.learners[0]]
+        self.shape = (1, 2) if chosen.rest is not None else (2,)  # a class for matrices gets one of a single row
+        self.parameter = torch.nn.Parameter(w[0].clone().view(self.shape))
+        self.optimizer = chosen.build([self.parameter])
 
     def turn(self, optimizers: Sequence[OptimizerSettings]) -> None:
         for group in self.optimizer.param_groups:
@@ -105,11 +118,11 @@ class TorchLearner:
         noise = gradient - landscape.gradient(w) * scale if landscape.gradient_noise else torch.zeros(())
 
         def closure() -> float:  # line searches, as in L-BFGS, evaluate several points in one step
-            here = self.parameter.detach().unsqueeze(0)
-            self.parameter.grad = (landscape.gradient(here) * scale + noise)[0]
+            here = self.parameter.detach().view(1, 2)
+            self.parameter.grad = (landscape.gradient(here) * scale + noise).view(self.shape)
             return float(landscape.loss(here) * scale)
 
-        self.parameter.grad = gradient[0].clone()
+        self.parameter.grad = gradient[0].clone().view(self.shape)
         try:
             if needs_closure(type(self.optimizer)):
                 self.optimizer.step(closure)
@@ -118,7 +131,7 @@ class TorchLearner:
         except (RuntimeError, ValueError) as refusal:
             name = class_name(type(self.optimizer))
             raise ValueError(f"{name} cannot take a step here: {refusal}") from refusal
-        return self.parameter.detach().clone().unsqueeze(0)
+        return self.parameter.detach().clone().view(1, 2)
 
 
 def groups_of(experiments: Sequence[DescentExperiment]) -> list[Group]:

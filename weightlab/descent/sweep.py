@@ -210,4 +210,6 @@ class BatchedDescent:
 
 def _of(value: Any, learners: Tensor) -> Any:
     """Some learners' part of a state or setting, laid out as before; what all learners share as it is."""
-    return value.mT[:, learners].mT if isinstance(value, Tensor) and value.ndim else value
+    if not isinstance(value, Tensor) or not value.ndim:
+        return value
+    return value[learners] if value.ndim > 2 else value.mT[:, learners].mT

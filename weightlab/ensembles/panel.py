@@ -13,7 +13,7 @@ import numpy as np
 from weightlab.ensembles.choices import Choices, rate_choices, start_choices
 from weightlab.ensembles.picture import EnsembleFilm
 from weightlab.ensembles.program import ensemble_program
-from weightlab.ensembles.run import Ensemble
+from weightlab.ensembles.run import RULES_TOGETHER, Ensemble
 from weightlab.networks.activations import ACTIVATIONS
 from weightlab.networks.datasets import dataset
 from weightlab.networks.initializers import INITIALIZERS
@@ -82,8 +82,9 @@ def ensemble_settings() -> list[Setting]:
     differs = (("learning_rate", "learning rate"), ("start", "activation × initialization"))
     momenta, lengths = (*(i / 50 for i in range(50)), 0.99), (20, 50, 100, 200, 300, 500, 1000, 2000)
     rule = Lens(lambda experiment: experiment.optimizer.rule, _put_rule)
+    rules = labels({name: UPDATE_RULES[name] for name in RULES_TOGETHER})
     of_all = (
-        (Choice("rule", "Update rule", labels(UPDATE_RULES)), rule, "gradient_descent"),
+        (Choice("rule", "Update rule", rules), rule, "gradient_descent"),
         (Slider("learning_rate", "Learning rate η", logarithmic(1e-4, 10.0, 101), "of all networks"), RATE, 0.1),
         (Slider("momentum", "Momentum μ", momenta, "of all networks"), MOMENTUM, 0.9),
         (Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"), PACE, 1000.0),

@@ -30,6 +30,7 @@ from weightlab.training.recorder import LIMIT, LOSS_LIMIT
 from weightlab.validate import choose
 
 MODELS_TOGETHER = tuple(name for name, entry in MODELS.items() if entry.together)
+RULES_TOGETHER = tuple(name for name, rule in UPDATE_RULES.items() if rule.sees == "elements")
 MAX_LEARNERS = 10_000
 MAX_BYTES = 2 * 2**30
 SHARED = ("dataset", "loss", "batch_size", "steps", "device", "dtype")
@@ -195,8 +196,15 @@ def _checked(experiments: Sequence[TrainingExperiment]) -> tuple[TrainingExperim
         if not isinstance(one.optimizer.rule, str):
             raise ValueError(
                 f"experiment {number} uses the class {one.optimizer.label}, which moves one network; "
-                f"choose one of the rules {list(UPDATE_RULES)}"
+                f"choose one of the rules {RULES_TOGETHER}"
             )
+        if one.optimizer.rule not in RULES_TOGETHER:
+            raise ValueError(
+                f"experiment {number} uses {one.optimizer.label}, which sees each matrix of one network; choose one of "
+                f"the rules {RULES_TOGETHER}"
+            )
+        if one.groups:
+            raise ValueError(f"experiment {number} has parameter groups, got {one.groups}; leave out groups")
         if one.schedule.needs_losses:
             raise ValueError(f"experiment {number}: a schedule that waits for validation losses moves one network only")
     return found

@@ -7,10 +7,10 @@ from typing import Any
 
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.program_text import arguments, call, comment, indented, lines, literal, program, times
+from weightlab.programs.groups import changed_groups
 from weightlab.programs.landscapes import landscape_label, loss_code
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
-from weightlab.programs.updates import changed_group
 
 LONGEST = 70  # characters of what stands in one line
 NOISE_BLOCK = 64  # rows that weightlab.descent.run.drawn_noise draws together
@@ -52,17 +52,26 @@ def _noise(experiment: DescentExperiment) -> str:
 
 def _start(experiment: DescentExperiment, depth: int = 0) -> str:
     assert experiment.start is not None
-    start = ", ".join(literal(value) for value in experiment.start)
-    return call("w = torch.tensor", [f"[{start}]", "dtype=torch.float64", "requires_grad=True"], depth)
+    start = f"[{', '.join(literal(value) for value in experiment.start)}]"
+    start = start if _weights(experiment) == "w" else f"[{start}]"
+    return call("w = torch.tensor", [start, "dtype=torch.float64", "requires_grad=True"], depth)
+
+
+def _weights(experiment: DescentExperiment) -> str:
+    """The two weights, (2,): for optimizers of matrices `w` is one of a single row."""
+    return "w" if all(one.rest is None for one in experiment.optimizers) else "w[0]"
+
+
+def _loss(experiment: DescentExperiment) -> str:
+    return times(experiment.loss_scale, f"loss_at({_weights(experiment)})")
 
 
 def _gradient(experiment: DescentExperiment, closure: bool) -> str:
     """Lines that leave the gradient in w.grad and its loss in `loss`."""
-    noisy, scale = experiment.landscape.gradient_noise, experiment.loss_scale
-    added = times(scale, "noise[step]")
+    noisy, added = experiment.landscape.gradient_noise, times(experiment.loss_scale, "noise[step]")
     steps = lines(
         "optimizer.zero_grad()",
-        f"loss = {times(scale, 'loss_at(w)')}",
+        f"loss = {_loss(experiment)}",
         "loss.backward()",
         f"w.grad += {added}" if noisy else "",
     )
@@ -83,13 +92,13 @@ def _walk_alone(experiment: DescentExperiment, rule: OptimizerCode, schedule: Sc
         schedule.setup,
     )
     turns = [
-        f"if step == {step}:\n{indented(changed_group(values, bool(schedule.rate)))}"
+        f"if step == {step}:\n{indented(changed_groups(values, bool(schedule.rate)))}"
         for step, values in rule.changes.items()
     ]
     rate = f'optimizer.param_groups[0]["lr"] = {schedule.rate}' if schedule.rate else ""
     body = lines(*turns, rate, _step(experiment, [rule], schedule))
     loop = f"for step in range({experiment.steps}):\n{indented(body)}"
-    ending = f'print(f"weights {{w.tolist()}}, loss {{{_last_loss(experiment)}:.6g}}")'
+    ending = f'print(f"weights {{{_weights(experiment)}.tolist()}}, loss {{{_loss(experiment)}:.6g}}")'
     return [lines(setup, loop), ending]
 
 
@@ -103,7 +112,7 @@ def _step(experiment: DescentExperiment, rules: Sequence[OptimizerCode], schedul
         look = "optimizer.look_ahead()"
         if schedule.observe:
             observed = "height"
-            look = lines(f"height = {times(experiment.loss_scale, 'loss_at(w)')}", look if all_look else "")
+            look = lines(f"height = {_loss(experiment)}", look if all_look else "")
         if not all_look:
             test = f"if isinstance(optimizer, {next(iter(ahead))}):\n    optimizer.look_ahead()"
             look = lines(look if schedule.observe else "", test)
@@ -146,9 +155,9 @@ def _walk_together(
         "group = optimizer.param_groups[0]" if changing else "",
         f"for step in range({experiment.steps}):",
         indented(lines(turn, _step(experiment, rules, schedule))),
-        "return w.detach()",
+        f"return {_weights(experiment)}.detach()",
     )
-    runs = []
+    runs, end = [], times(experiment.loss_scale, "loss_at(w)")
     for label, rule in zip(_names(experiment), rules, strict=True):
         parts = [rule.constructor, *([_table(rule.changes)] if changing else []), *arguments(rule.arguments)]
         runs.append(indented(call(f'"{label}": descend', parts, 1, tail=",")))
@@ -157,7 +166,7 @@ def _walk_together(
         "\n".join(["results = {", *runs, "}"]),
         lines(
             "for name, w in results.items():",
-            f'    print(f"{{name}}: weights {{w.tolist()}}, loss {{{_last_loss(experiment)}:.6g}}")',
+            f'    print(f"{{name}}: weights {{w.tolist()}}, loss {{{end}:.6g}}")',
         ),
     ]
 
@@ -180,7 +189,3 @@ def _names(experiment: DescentExperiment) -> list[str]:
             name, number = f"{optimizer.label} {number}", number + 1
         found.append(name)
     return found
-
-
-def _last_loss(experiment: DescentExperiment) -> str:
-    return times(experiment.loss_scale, "loss_at(w)")

@@ -47,11 +47,14 @@ class OptimizerCode:
         return float(self.arguments["lr"])
 
 
-def optimizer_code(stages: Stages) -> OptimizerCode:
-    """The code for settings that change midway: of one rule, in ascending order of step."""
+def optimizer_code(stages: Stages, decays: Sequence[float] = ()) -> OptimizerCode:
+    """The code for settings that change midway: of one rule, in ascending order of step.
+
+    decays: weight decays of parameter groups, which a class that is written out must then have too.
+    """
     first = stages[0][1]
     if isinstance(first.rule, str):
-        return _of_rule(first.rule, stages)
+        return _of_rule(first.rule, stages, decays)
     changes = _changes([(step, _as_arguments(one.settings)) for step, one in stages])
     given, name, closure = _as_arguments(first.settings), first.rule.__name__, needs_closure(first.rule)
     if is_from_torch(first.rule):
@@ -77,13 +80,13 @@ def _as_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"lr": named.pop("lr"), **named}
 
 
-def _of_rule(rule: str, stages: Stages) -> OptimizerCode:
+def _of_rule(rule: str, stages: Stages, decays: Sequence[float]) -> OptimizerCode:
     entry, settings = UPDATE_RULES[rule], [(step, one.settings) for step, one in stages]
     equivalent = entry.torch_equivalent(settings[0][1])
     turns = [values for _, values in settings]
     written = entry.written(turns)
     if written is not None:
-        made = rule_class(entry, written, turns)
+        made = rule_class(entry, written, [*turns, *({**turns[0], "weight_decay": decay} for decay in decays)])
         groups = [(step, made.group(values)) for step, values in settings]
         return OptimizerCode(made.name, groups[0][1], (made.text,), changes=_changes(groups),
                              looks_ahead=entry.looks_ahead)

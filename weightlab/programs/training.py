@@ -8,11 +8,12 @@ from typing import Any
 
 from weightlab.networks.losses import LOSSES
 from weightlab.networks.model_programs import ModelCode
-from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
+from weightlab.program_text import arguments, comment, indented, lines, literal, program
 from weightlab.programs.data import DataCode, data_code, data_label
+from weightlab.programs.groups import MAIN, REST, layout
 from weightlab.programs.initializers import initialization_lines
 from weightlab.programs.models import model_code, model_label
-from weightlab.programs.optimizers import OptimizerCode, optimizer_code
+from weightlab.programs.optimizers import optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
 from weightlab.programs.updates import Updates, batch_definition, update_lines, validation
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
@@ -46,13 +47,13 @@ class RunCode:
 def training_program(experiment: TrainingExperiment) -> str:
     """The program. It leaves the trained network in `model`, its parameters in the run's order."""
     run = run_code(experiment)
-    schedule = schedule_code(experiment.schedule, run.updates.optimizer.rate_changes)
+    schedule = schedule_code(experiment.schedule, run.updates.rates_by_hand)
     blocks = [
         *run.definitions,
         schedule.definition,
         *run.setup,
         validation(experiment, run.updates.modes),
-        lines(optimizer_lines(run.updates.optimizer, schedule), variable_lines(run.updates)),
+        lines(optimizer_lines(run.updates, schedule), variable_lines(run.updates)),
         _loop(experiment, run.updates, schedule),
         _ending(experiment),
     ]
@@ -61,7 +62,9 @@ def training_program(experiment: TrainingExperiment) -> str:
 
 def run_summary(experiment: TrainingExperiment) -> str:
     """A program's first line."""
-    return f"{data_label(experiment.dataset)}: {model_label(experiment.model)}, {experiment.optimizer.label}."
+    rule, rest = experiment.optimizer, experiment.optimizer.rest
+    rules = rule.label if rest is None else f"{rule.label} and {rest.label}"
+    return f"{data_label(experiment.dataset)}: {model_label(experiment.model)}, {rules}."
 
 
 def run_code(experiment: TrainingExperiment) -> RunCode:
@@ -70,11 +73,13 @@ def run_code(experiment: TrainingExperiment) -> RunCode:
     model = model_code(experiment.model, experiment.dataset, experiment.outputs)
     updates = updates_of(experiment, model)
     first = initialization_lines(experiment.initialization, experiment.model.hidden_activation, model)
-    imports = ["import torch", "from torch import nn", *data.imports, *model.imports, *updates.optimizer.imports]
+    rules = updates.optimizers.values()
+    needed = [line for rule in rules for line in rule.imports]
+    imports = ["import torch", "from torch import nn", *data.imports, *model.imports, *needed]
     definitions = [
         *data.definitions,
         *model.definitions,
-        *updates.optimizer.definitions,
+        *dict.fromkeys(text for rule in rules for text in rule.definitions),
         LOSSES[experiment.loss].definition(experiment.dataset.classes),
     ]
     return RunCode(
@@ -104,7 +109,13 @@ def updates_of(experiment: TrainingExperiment, model: ModelCode) -> Updates:
         given[step] = {name: value for name, value in values.items() if name in RUN_SETTINGS}
         if now.optimizer != before.optimizer:
             optimizers.append((step, now.optimizer))
-    return Updates(experiment, first, optimizer_code(optimizers), given, model.modes, model.idle)
+    rest = experiment.optimizer.rest
+    groups = layout(experiment)
+    main, others = (
+        [one.weight_decay for one in groups.of(name) if one.weight_decay is not None] for name in (MAIN, REST)
+    )
+    second = optimizer_code([(0, rest)], others) if rest is not None and groups.of(REST) else None
+    return Updates(experiment, first, optimizer_code(optimizers, main), given, model.modes, model.idle, groups, second)
 
 
 def _data_lines(experiment: TrainingExperiment, data: DataCode, model: ModelCode) -> str:
@@ -170,13 +181,17 @@ def _placed(experiment: TrainingExperiment) -> str:
     return lines(cast, "model.to(device)" if experiment.device != "cpu" else "")
 
 
-def optimizer_lines(rule: OptimizerCode, schedule: ScheduleCode) -> str:
-    made = arguments(rule.arguments)
+def optimizer_lines(updates: Updates, schedule: ScheduleCode) -> str:
+    """The lines that make the optimizer, or two, and the scheduler."""
+    rule, rest, groups = updates.optimizer, updates.rest, updates.layout
+    made, rate = arguments(rule.arguments), literal(rule.rate)
     if schedule.uses_rate:
-        made[0] = "lr=lr"
+        made[0], rate = "lr=lr", "lr"
     return lines(
         f"lr = {literal(rule.rate)}" if schedule.uses_rate else "",
-        call(f"optimizer = {rule.constructor}", ["model.parameters()", *made]),
+        groups.setup,
+        groups.made(MAIN, rule.constructor, made, rate),
+        groups.made(REST, rest.constructor, arguments(rest.arguments), literal(rest.rate)) if rest else "",
         schedule.setup,
     )
 
@@ -198,8 +213,8 @@ def _loop(experiment: TrainingExperiment, updates: Updates, schedule: ScheduleCo
     elif schedule.observe:
         observe = schedule.observe.format(loss="loss.item()")
         check = f"if step > 0 and step % {every} == 0:\n    {observe}"
-    rate = f'optimizer.param_groups[0]["lr"] = {schedule.rate}' if schedule.rate else ""
-    body = lines(check, updates.turns(bool(schedule.rate)), rate, update_lines(updates), schedule.advance)
+    rates = updates.rates(schedule.rate)
+    body = lines(check, updates.turns(bool(schedule.rate)), rates, update_lines(updates), schedule.advance)
     return f"{head}\n{indented(body)}"
 
 

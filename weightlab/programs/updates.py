@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from weightlab.networks.losses import LOSSES
-from weightlab.program_text import arguments, call, indented, lines, literal
+from weightlab.program_text import indented, lines, literal
+from weightlab.programs.groups import MAIN, REST, Layout, changed_groups
 from weightlab.programs.optimizers import OptimizerCode
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
 
@@ -20,6 +21,8 @@ class Updates:
     changed: step -> RUN_SETTINGS set anew there
     modes:   whether the network computes something else in training than in use
     idle:    whether some of its parameters get no gradient
+    layout:  the param_groups
+    rest:    the optimizer that moves what is no matrix, None for none
     """
 
     experiment: TrainingExperiment
@@ -28,6 +31,22 @@ class Updates:
     changed: Mapping[int, Mapping[str, Any]]
     modes: bool
     idle: bool = False
+    layout: Layout = Layout()
+    rest: OptimizerCode | None = None
+
+    @property
+    def optimizers(self) -> dict[str, OptimizerCode]:
+        """By the variable's name."""
+        return {MAIN: self.optimizer, **({REST: self.rest} if self.rest is not None else {})}
+
+    @property
+    def rates_by_hand(self) -> bool:
+        """Whether no scheduler of PyTorch's can set the learning rates."""
+        return self.optimizer.rate_changes or self.layout.uneven
+
+    def rates(self, rate: str) -> str:
+        """Lines before each step that set the learning rates, "" where a scheduler does."""
+        return self.layout.rates(rate, 0.0 if self.rest is None else self.rest.rate) if rate else ""
 
     def values(self, name: str) -> list[Any]:
         """What a setting is in turn."""
@@ -49,7 +68,7 @@ class Updates:
         for step in sorted({*self.changed, *self.optimizer.changes}):
             values = {name: value for name, value in self.changed.get(step, {}).items() if self.varies(name)}
             body = lines(
-                changed_group(self.optimizer.changes.get(step, {}), rate_apart),
+                changed_groups(self.optimizer.changes.get(step, {}), rate_apart, self.layout.of(MAIN)),
                 *(f"{name} = {literal(value)}" for name, value in values.items()),
             )
             if body:
@@ -57,14 +76,6 @@ class Updates:
         return lines(*texts)
 
 
-def changed_group(values: Mapping[str, Any], rate_apart: bool) -> str:
-    """Lines that set entries of the param_group anew; with rate_apart `lr` is a variable of the program."""
-    rest = {name: value for name, value in values.items() if not (rate_apart and name == "lr")}
-    rate = f"lr = {literal(values['lr'])}" if rate_apart and "lr" in values else ""
-    if len(rest) == 1:
-        ((name, value),) = rest.items()
-        return lines(rate, f'optimizer.param_groups[0]["{name}"] = {literal(value)}')
-    return lines(rate, call("optimizer.param_groups[0].update", arguments(rest), 2) if rest else "")
 
 
 def loss_of(loss: str, logits: str, labels: str) -> str:
@@ -109,14 +120,15 @@ def update_lines(updates: Updates) -> str:
     rule, experiment = updates.optimizer, updates.experiment
     x, y = ("x", "y") if experiment.batch_size else ("x_train", "y_train")
     gradient = lines(
-        f"optimizer.zero_grad({'set_to_none=False' if updates.idle else ''})",
+        *(f"{name}.zero_grad({'set_to_none=False' if updates.idle else ''})" for name in updates.optimizers),
         f"loss = {loss_of(experiment.loss, f'model({x})', y)}",
         "loss.backward()",
         _penalty(updates),
         _clipping(updates),
     )
     if not rule.closure:
-        return lines("optimizer.look_ahead()" if rule.looks_ahead else "", gradient, "optimizer.step()")
+        ahead = [f"{name}.look_ahead()" for name, one in updates.optimizers.items() if one.looks_ahead]
+        return lines(*ahead, gradient, *(f"{name}.step()" for name in updates.optimizers))
     closure = f"def closure():\n{indented(lines(gradient, 'return loss'))}"
     if updates.modes:  # one evaluation more, which batch normalization's running averages count
         return f"\n{closure}\n\nloss = closure()\noptimizer.step(closure)"
@@ -130,7 +142,11 @@ def _penalty(updates: Updates) -> str:
         added += f".add_(p.data, alpha={updates.text('l2')})"
     if any(updates.values("l1")):
         added += f".add_(p.data.sign(), alpha={updates.text('l1')})"
-    return f"for p in model.parameters():\n    p.grad{added}" if added else ""
+    if not added:
+        return ""
+    if updates.layout.frozen:
+        return f"for p in model.parameters():\n    if p.requires_grad:\n        p.grad{added}"
+    return f"for p in model.parameters():\n    p.grad{added}"
 
 
 def _clipping(updates: Updates) -> str:

@@ -1,10 +1,13 @@
 """The update rules, written out: pure functions that move a whole batch of learners one step.
 
 To add a rule: write its `step` (and `init`, where its state starts as something) and give it one entry in _RULES.
+A rule sees elements, all weights in one flat vector, or matrices, each in its shape (weightlab.rules.matrix_rules);
+what is not a matrix then goes to a second rule, `rest`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weightlab.rules.own_optimizer import checked_class_settings, class_name
-from weightlab.validate import choose, number
+from weightlab.rules.matrix_rules import muon, muon_start, torch_muon
+from weightlab.rules.own_optimizer import checked_class_settings, class_name, needs_closure
+from weightlab.validate import choose, number, shown
 
 State = dict[str, Tensor]
-Settings = Mapping[str, Any]  # name -> float, or Tensor that broadcasts to (learner, n)
+Settings = Mapping[str, Any]  # name -> float, or Tensor that broadcasts to w
 Step = Callable[[Tensor, Tensor, State, Settings], tuple[Tensor, State]]
 
 # (low, high, low excluded, high excluded, why)
@@ -33,7 +37,13 @@ SETTING_LIMITS: Mapping[str, tuple[float, float, bool, bool, str]] = MappingProx
     "beta2": (0.0, 1.0, False, True, "at 1 the average of squared gradients never starts"),
     "eps": (0.0, LARGEST, True, False, "it keeps the division by the gradient's size finite"),
     "bias_correction": (0.0, 1.0, False, False, "1 switches it on, 0 off"),
+    "nesterov": (0.0, 1.0, False, False, "1 switches it on, 0 off"),
+    "ns_steps": (0.0, 99.0, False, False, "five are usual, and torch.optim.Muon takes less than 100"),
+    "match_rms_adamw": (0.0, 1.0, False, False, "1 switches it on, 0 off"),
 })
+SWITCHES = ("bias_correction", "nesterov", "match_rms_adamw")
+SEES = ("elements", "matrices")
+REST = "adamw"  # the rule for what is not a matrix, unless another is given
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,8 @@ def _at_the_weights(w: Tensor, state: State, settings: Settings) -> Tensor:
 class UpdateRule:
     """One way to turn a gradient into a step, with all that others must know of it.
 
-    w and gradient are (learner, n); settings are floats, or tensors that broadcast against w, such as (learner, 1).
+    w and gradient are (learner, n), or (..., rows, columns) for a rule that sees matrices; settings are floats, or
+    tensors that broadcast against w, such as (learner, 1) or (learner, 1, 1).
     defaults:         settings -> their defaults; each is among SETTING_LIMITS
     step:             (w, gradient, state, settings) -> new weights and new state; changes neither argument and keeps
                       no reference to `gradient`
@@ -78,6 +89,7 @@ class UpdateRule:
     sliders:          the settings that a panel's sliders for all rules set
     second:           the setting that stands beside η on the plane, and how its axis is called; None for none
     rates:            the learning rates among which the plane looks where theory has no limit
+    sees:             one of SEES
     decoupled_decay:  whether weight decay shrinks the weights apart from the gradient
     check:            refuses settings that are each in range but not together
     """
@@ -98,6 +110,7 @@ class UpdateRule:
     sliders: tuple[str, ...] = ("learning_rate",)
     second: tuple[str, str] | None = None
     rates: tuple[float, float] = (1e-4, 10.0)
+    sees: str = "elements"
     decoupled_decay: bool = False
     check: Callable[[Settings], object] = lambda settings: None
 
@@ -287,9 +300,16 @@ def _nesterov_needs_momentum(settings: Settings) -> None:
         )
 
 
-def _switch_is_on_or_off(settings: Settings) -> None:
-    if settings["bias_correction"] not in (0.0, 1.0):
-        raise ValueError(f"bias_correction must be 0 (off) or 1 (on), got {settings['bias_correction']:g}")
+def _switches_are_on_or_off(settings: Settings) -> None:
+    for name in SWITCHES:
+        if settings.get(name, 0.0) not in (0.0, 1.0):
+            raise ValueError(f"{name} must be 0 (off) or 1 (on), got {settings[name]:g}")
+
+
+def _check_muon(settings: Settings) -> None:
+    _switches_are_on_or_off(settings)
+    if settings["ns_steps"] % 1:
+        raise ValueError(f"ns_steps must be a whole number in [0, 99], got {settings['ns_steps']:g}; five are usual")
 
 
 def _carried(name: str, summary: str, body: str, state: str = "velocity") -> Callable[[Sequence[Settings]], Written]:
@@ -350,6 +370,10 @@ _HEAVY = MappingProxyType({"learning_rate": 1e-3, "momentum": 0.9, "weight_decay
 _DAMPED = MappingProxyType({"learning_rate": 1e-3, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0})
 _RMSPROP = MappingProxyType({"learning_rate": 1e-2, "alpha": 0.99, "momentum": 0.0, "eps": 1e-8, "weight_decay": 0.0})
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "bias_correction": 1.0}
+_MUON = MappingProxyType({
+    "learning_rate": 1e-3, "momentum": 0.95, "weight_decay": 0.1, "nesterov": 1.0, "ns_steps": 5.0, "eps": 1e-7,
+    "match_rms_adamw": 0.0,
+})  # fmt: skip
 _BOTH = ("learning_rate", "momentum")
 _BESIDE_RATE = ("momentum", "momentum μ")
 
@@ -432,7 +456,7 @@ _RULES = (
         name="adam", label="Adam",
         formula="m ← β₁m + (1 − β₁)g;  s ← β₂s + (1 − β₂)g²;  w ← w − η m/(1 − β₁ᵗ) / (√(s/(1 − β₂ᵗ)) + ε)",
         defaults=MappingProxyType({**_ADAM, "weight_decay": 0.0}), step=_adam, init=_adam_start,
-        torch_equivalent=partial(_torch_adam, "Adam"), check=_switch_is_on_or_off,
+        torch_equivalent=partial(_torch_adam, "Adam"), check=_switches_are_on_or_off,
         second=("beta1", "β₁"), written=partial(_adam_written, "Adam"),
     ),
     # Loshchilov, Hutter 2019, "Decoupled weight decay regularization", algorithm 2; torch.optim.AdamW
@@ -440,8 +464,15 @@ _RULES = (
         name="adamw", label="AdamW",
         formula="w ← (1 − ηλ)w, then Adam's step from the gradient without λw (λ the weight decay)",
         defaults=MappingProxyType({**_ADAM, "weight_decay": 1e-2}), step=_adamw, init=_adam_start,
-        torch_equivalent=partial(_torch_adam, "AdamW"), check=_switch_is_on_or_off,
+        torch_equivalent=partial(_torch_adam, "AdamW"), check=_switches_are_on_or_off,
         second=("beta1", "β₁"), written=partial(_adam_written, "AdamW"), decoupled_decay=True,
+    ),
+    # Jordan 2024, https://kellerjordan.github.io/posts/muon/; torch.optim.Muon
+    UpdateRule(
+        name="muon", label="Muon",
+        formula="M ← μM + (1 − μ)G;  O ≈ UVᵀ of USVᵀ = μM + (1 − μ)G;  W ← (1 − ηλ)W − η √max(1, rows/columns) O",
+        defaults=_MUON, step=muon, init=muon_start, torch_equivalent=torch_muon, check=_check_muon,
+        sliders=_BOTH, second=_BESIDE_RATE, decoupled_decay=True, sees="matrices",
     ),
 )
 UPDATE_RULES: Mapping[str, UpdateRule] = MappingProxyType({rule.name: rule for rule in _RULES})
@@ -452,27 +483,38 @@ class OptimizerSettings:
     """A rule by name, or any torch.optim.Optimizer class, PyTorch's or your own, with its settings; checked when made.
 
     Settings are also attributes: `.learning_rate`. For a class they are its arguments, `lr` being `learning_rate`.
-    Raises ValueError or TypeError for an unknown rule or setting, for a value outside SETTING_LIMITS, and for a class
-    that fails its trial (see weightlab.rules.own_optimizer).
+    rest: what moves all that is not a matrix (biases, normalization, kernels of convolutions), as Muon is used in
+    practice; the rule then gets the matrices (2-D parameters) alone. A rule that sees matrices has one in any case,
+    REST unless another is given; a class has one if it is given one; other rules take none. `rest` keeps its settings
+    while a run goes on: a learning rate changed midway is the matrices' one, a schedule scales both.
+
+    Raises ValueError or TypeError for an unknown rule or setting, for a value outside SETTING_LIMITS, for a class
+    that fails its trial (see weightlab.rules.own_optimizer), and for a rest that cannot be one.
     """
 
     rule: str | type[torch.optim.Optimizer]
     settings: Mapping[str, Any]
+    rest: OptimizerSettings | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rule, str):
             values: dict[str, Any] = _checked(choose("update rule", self.rule, UPDATE_RULES), self.settings)
+            if UPDATE_RULES[self.rule].sees == "matrices" and self.rest is None:
+                object.__setattr__(self, "rest", OptimizerSettings(REST, {}))
         elif isinstance(self.rule, type) and issubclass(self.rule, torch.optim.Optimizer):
-            values = checked_class_settings(self.rule, self.settings, SETTING_LIMITS["learning_rate"])
+            apart = self.rest is not None
+            values = checked_class_settings(self.rule, self.settings, SETTING_LIMITS["learning_rate"], apart)
         else:
             raise TypeError(f"rule must be a name or a torch.optim.Optimizer class, got {self.rule!r}")
         object.__setattr__(self, "settings", MappingProxyType(dict(sorted(values.items()))))
+        if self.rest is not None:
+            _check_rest(self.rule, self.rest)
 
     def __hash__(self) -> int:
-        return hash((self.rule, tuple(self.settings.items())))
+        return hash((self.rule, tuple(self.settings.items()), self.rest))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OptimizerSettings, (self.rule, dict(self.settings))
+        return OptimizerSettings, (self.rule, dict(self.settings), self.rest)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name != "settings" and name in self.settings:
@@ -481,7 +523,9 @@ class OptimizerSettings:
 
     def __repr__(self) -> str:
         rule = repr(self.rule) if isinstance(self.rule, str) else class_name(self.rule)
-        return f"optimizer({', '.join([rule, *(f'{name}={value!r}' for name, value in self.settings.items())])})"
+        rest = {} if self.rest is None else {"rest": self.rest}
+        given = (f"{name}={value!r}" for name, value in {**self.settings, **rest}.items())
+        return f"optimizer({', '.join([rule, *given])})"
 
     @property
     def entry(self) -> UpdateRule | None:
@@ -502,24 +546,36 @@ class OptimizerSettings:
         """The closed form that speaks of the rule, see UpdateRule; None for a class."""
         return UPDATE_RULES[self.rule].theory if isinstance(self.rule, str) else None
 
-    def replace(self, **changes: Any) -> OptimizerSettings:
-        return OptimizerSettings(self.rule, {**self.settings, **changes})
+    def replace(self, *, rest: Any = None, **changes: Any) -> OptimizerSettings:
+        """A copy with settings changed, checked again; it keeps its rest unless another is given."""
+        return OptimizerSettings(self.rule, {**self.settings, **changes}, self.rest if rest is None else rest)
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The settings as torch.optim calls them: the learning rate is `lr`."""
         return {"lr" if name == "learning_rate" else name: value for name, value in self.settings.items()}
 
-    def build(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch.optim object of a rule given as a class."""
+    def takes(self, setting: str) -> bool:
+        """Whether it has such a setting, for a class also one that was not given."""
+        if isinstance(self.rule, str):
+            return setting in self.settings
+        parameters = inspect.signature(self.rule).parameters
+        return setting in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+    def build(self, parameters: list[torch.nn.Parameter] | list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The torch.optim object of a rule given as a class, for parameters or groups of them as PyTorch takes them."""
         if isinstance(self.rule, str):
             raise TypeError(f"{self.rule!r} is one of our own rules; use UPDATE_RULES[{self.rule!r}].step")
         return self.rule(parameters, **self.arguments)
 
 
-def optimizer(rule: str | type[torch.optim.Optimizer], **settings: Any) -> OptimizerSettings:
-    """`optimizer("momentum", learning_rate=0.1)`; settings left out take the rule's defaults."""
-    return OptimizerSettings(rule, settings)
+def optimizer(rule: str | type[torch.optim.Optimizer], *, rest: Any = None, **settings: Any) -> OptimizerSettings:
+    """`optimizer("momentum", learning_rate=0.1)`; settings left out take the rule's defaults.
+
+    `optimizer("muon", learning_rate=0.02, rest=optimizer("adamw", learning_rate=3e-3))`: a rule for the matrices and
+    one, made by optimizer too, for the rest.
+    """
+    return OptimizerSettings(rule, settings, rest)
 
 
 def _checked(rule: str, settings: Mapping[str, Any]) -> dict[str, float]:
@@ -532,3 +588,18 @@ def _checked(rule: str, settings: Mapping[str, Any]) -> dict[str, float]:
         values[name] = number(name, value, low, high, open_low=open_low, open_high=open_high, why=why)
     UPDATE_RULES[rule].check(values)
     return values
+
+
+def _check_rest(rule: str | type[torch.optim.Optimizer], rest: object) -> None:
+    if not isinstance(rest, OptimizerSettings):
+        raise TypeError(f'rest must be made by optimizer(...), got {shown(rest)}; write rest=optimizer("{REST}")')
+    if isinstance(rule, str) and UPDATE_RULES[rule].sees != "matrices":
+        raise ValueError(f"{rule!r} moves every parameter, so nothing is left for rest={rest.name}; leave rest out")
+    if rest.rest is not None:
+        raise ValueError(f'rest must be a rule for all that is not a matrix, got {rest.name}; use optimizer("{REST}")')
+    for one in (rule, rest.rule):
+        if not isinstance(one, str) and needs_closure(one):
+            raise ValueError(
+                f"{class_name(one)} evaluates the loss anew within a step, so it cannot move one part of a network "
+                "while another rule moves the rest; let it move all of it"
+            )

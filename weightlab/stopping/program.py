@@ -27,7 +27,7 @@ def epochs_program(experiment: TrainingExperiment, rules: Sequence[StoppingRule]
         *run.setup,
         _evaluation(experiment),
         lines(
-            optimizer_lines(run.updates.optimizer, schedule_code(experiment.schedule, False)),
+            optimizer_lines(run.updates, schedule_code(experiment.schedule, False)),
             "examples = batches()",
         ),
         _loop(experiment, rules, epochs, update_lines(run.updates)),

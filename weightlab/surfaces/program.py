@@ -31,7 +31,7 @@ def surface_program(
         _functions(experiment),
         _direction() if kind == "random" else "",
         lines(
-            optimizer_lines(run.updates.optimizer, schedule_code(experiment.schedule, False)),
+            optimizer_lines(run.updates, schedule_code(experiment.schedule, False)),
             variable_lines(run.updates),
             "path = [weights()]",
             _loop(experiment, update_lines(run.updates), run.updates.turns(False), every),

@@ -19,8 +19,12 @@ def sharpness_program(experiment: TrainingExperiment, every: int = 5) -> str:
     """The program of `SharpnessWatch(experiment, every)`, the changes midway of the experiment included.
 
     It leaves `rows`: updates done, loss, sharpness, its limit (of gradient descent, momentum and Nesterov's) and the
-    last update's part along the sharpest direction. Raises ValueError for another schedule than the constant one.
+    last update's part along the sharpest direction. Raises ValueError for another schedule than the constant one and
+    for frozen parameters, along which the Hessian is measured too.
     """
+    for group in experiment.groups:
+        if group.frozen:
+            raise ValueError(f"no group may be frozen here, got {group.parameters!r}; see program_of")
     if not experiment.schedule.is_constant:
         raise ValueError(f"the schedule must be 'constant' here, got {experiment.schedule.name!r}; see program_of")
     run = run_code(experiment)
@@ -29,7 +33,7 @@ def sharpness_program(experiment: TrainingExperiment, every: int = 5) -> str:
         *run.setup,
         _sharpness(experiment),
         _drawn(),
-        lines(optimizer_lines(run.updates.optimizer, schedule_code(experiment.schedule, False)),
+        lines(optimizer_lines(run.updates, schedule_code(experiment.schedule, False)),
               variable_lines(run.updates), "probes = torch.Generator().manual_seed(0)"),
         _loop(experiment, run.updates, every),
     ]

@@ -2,10 +2,12 @@
 
     weightlab1/descent/rotated_quadratic,kappa=50/momentum,lr=0.02/start=-2.2,0.1/steps=400/from=100/momentum,lr=0.01
     weightlab1/training/mlp,depth=8/digits/adam,lr=0.01/initialization=xavier_normal/batch_size=none/from=50,lr=0.001
+    weightlab1/training/mlp/digits/muon,lr=0.02/rest=adamw,lr=0.003/group=biases,decay=0/group=first,frozen
 
 First the things in this order, then in any order the fields that differ from the defaults, last the changes: `from=100`
 begins what holds from step 100 on. `each,lr=0.02` behind several rules holds for all of them that have the setting and
-say nothing else. lr is the learning rate, kappa the condition number, `own:Lion` something of the learner's own.
+say nothing else. `rest=…` belongs to the rule before it; groups stand in their order, with rate (the factor), decay,
+frozen. lr is the learning rate, kappa the condition number, `own:Lion` something of the learner's own.
 How values are spelled is said in weightlab.texts.words.
 
 The number behind "weightlab" is the version. Whoever changes a default of the package adds a version to OLD_DEFAULTS
@@ -25,7 +27,9 @@ from typing import Any
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.networks.initializers import InitializationSettings
 from weightlab.rules.schedules import ScheduleSettings
+from weightlab.texts.groups import GROUP, group_part, read_group
 from weightlab.texts.parts import (
+    REST,
     OldDefaults,
     PartsReader,
     bounded,
@@ -63,7 +67,10 @@ OLD_DEFAULTS: Mapping[int, OldDefaults] = MappingProxyType({1: MappingProxyType(
 KINDS = ("descent", "training", "panel")
 FROM = "from"
 _THINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"descent": ("landscape", "optimizers", "changes"), "training": ("model", "dataset", "optimizer", "changes")}
+    {
+        "descent": ("landscape", "optimizers", "changes"),
+        "training": ("model", "dataset", "optimizer", "groups", "changes"),
+    }
 )  # the fields that are not written as `name=…`
 _FORMS: Mapping[str, str] = MappingProxyType(
     {"descent": "a landscape and at least one update rule", "training": "a model, a dataset and an update rule"}
@@ -183,7 +190,7 @@ def _training_parts(experiment: TrainingExperiment) -> list[str]:
     changes = [
         write_part(f"{FROM}={step}", shortened(bounded({name: value}))) for step, name, value in experiment.changes
     ]
-    return [*things, *_fields("training", experiment), *changes]
+    return [*things, *map(group_part, experiment.groups), *_fields("training", experiment), *changes]
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ class _Reader:
         for part in parts[1:]:
             if part.startswith(f"{FROM}="):
                 turns.append((part, []))
-            elif is_field(part):
+            elif is_field(part) and not part.startswith(REST):
                 fields.append(part)
             else:
                 turns[-1][1].append(part)
@@ -216,13 +223,15 @@ class _Reader:
         if parts[: len(things)] != things or len(things) != 3:
             raise self._incomplete("training", things)
         net, data = self.parts.model(parts[0]), self.parts.dataset(parts[1])
-        optimizer = self.parts.optimizer(parts[2], {})
+        rests = [part for part in parts if part.startswith(REST)]
+        optimizer = self.parts.optimizers([parts[2], *rests])[0]
+        groups = tuple(read_group(part) for part in parts if part.startswith(GROUP))
         turned = [part.startswith(f"{FROM}=") for part in parts]
         changes = [change for part, turn in zip(parts, turned, strict=True) if turn for change in self._changes(part)]
-        fields = [part for part, turn in zip(parts[3:], turned[3:], strict=True) if not turn]
+        fields = [part for part in parts[3:] if not part.startswith((f"{FROM}=", REST, GROUP))]
         given = self._given("training", fields)
         with _together():
-            return TrainingExperiment(net, data, optimizer, changes=tuple(changes), **given)
+            return TrainingExperiment(net, data, optimizer, changes=tuple(changes), groups=groups, **given)
 
     def _given(self, kind: str, fields: list[str]) -> dict[str, Any]:
         known = field_defaults(kind)
@@ -230,7 +239,8 @@ class _Reader:
         for part in fields:
             name, _, value = part.partition("=")
             with in_part(part):
-                choose(f"field of a {kind} experiment", name, [*known, FROM])
+                more = ("group",) if kind == "training" else ()
+                choose(f"field of a {kind} experiment", name, [*known, FROM, "rest", *more])
                 if name in found:
                     raise ValueError(f"{name!r} is given twice; leave one of them out")
                 found[name] = self._field(name, value)

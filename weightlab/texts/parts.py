@@ -2,7 +2,8 @@
 
 Of the package's own things what differs from the defaults is written; of an optimizer class everything that is set.
 `torch.Adagrad` is a class of torch.optim (what it was not given stays PyTorch's own default), `own:Lion` a thing of the
-learner's own, which no text can hold: it is looked up by name among the things that the reader of the text has.
+learner's own, which no text can hold: it is looked up by name among the things that the reader of the text has. Behind
+a rule for matrices `rest=adamw,lr=0.003` says what moves the rest, where it is not the usual rule.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from weightlab.networks.initializers import INITIALIZERS, InitializationSettings
 from weightlab.networks.models import MODELS, ModelSettings
 from weightlab.rules.own_optimizer import OptimizerClass
 from weightlab.rules.schedules import SCHEDULES, ScheduleSettings
-from weightlab.rules.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings
+from weightlab.rules.update_rules import REST as USUAL_REST
+from weightlab.rules.update_rules import SETTING_LIMITS, UPDATE_RULES, OptimizerSettings, optimizer
 from weightlab.texts.words import read_part, read_word, shown, write_part, write_word
 from weightlab.validate import choose, number
 
@@ -32,6 +34,7 @@ OldDefaults = Mapping[str, Settings]  # "<kind> <name>", such as "landscape clif
 OWN = "own:"
 TORCH = "torch."
 EACH = "each"
+REST = "rest="
 UNNAMED = "yours"  # what landscape_from_function calls a landscape unless told otherwise
 # A class is tried out when its settings are read; with more, a text could make that last for hours or fill the memory.
 MOST_ROUNDS = 1_000
@@ -91,12 +94,14 @@ def checked_own(own: object) -> tuple[tuple[str, str, Any], ...]:
         raise TypeError(f"own must be a tuple of your own things, got {own!r:.80}; write own=(thing,)")
     found = []
     for thing in own:
-        if (one := _own_kind(thing)) is None:
+        both = (thing, thing.rest) if isinstance(thing, OptimizerSettings) else (thing,)
+        ones = [one for part in both if (one := _own_kind(part)) is not None]
+        if not ones:
             raise TypeError(
                 "your own things may be landscapes, optimizer classes and what optimizer(…), model_from_module(…) and "
                 f"dataset_from_tensors(…) make, got {thing!r:.80}"
             )
-        found.append(one)
+        found += ones
     return tuple(found)
 
 
@@ -161,10 +166,15 @@ def dataset_part(data: Dataset) -> str:
 
 
 def optimizer_parts(optimizers: tuple[OptimizerSettings, ...]) -> list[str]:
-    """One part for each; behind them `each,…` with what is shorter to say once for all."""
+    """One part for each, and its `rest=…`; behind them `each,…` with what is shorter to say once for all."""
     common = _common_settings(optimizers)
-    parts = [_optimizer_part(one, common) for one in optimizers]
+    parts = [part for one in optimizers for part in (_optimizer_part(one, common), *_rest_parts(one))]
     return [*parts, write_part(EACH, shortened(common), short=True)] if common else parts
+
+
+def _rest_parts(one: OptimizerSettings) -> list[str]:
+    usual = optimizer(one.rule).rest if isinstance(one.rule, str) else None
+    return [] if one.rest is None or one.rest == usual else [REST + _optimizer_part(one.rest, {})]
 
 
 def _common_settings(optimizers: tuple[OptimizerSettings, ...]) -> dict[str, Any]:
@@ -245,7 +255,7 @@ class PartsReader:
             return InitializationSettings(name, given.pop("gain", "auto"), tuple(given.items()))
 
     def optimizers(self, parts: list[str]) -> tuple[OptimizerSettings, ...]:
-        """Of parts in any order, of which one may be `each,…`."""
+        """Of parts in any order, of which one may be `each,…`; a `rest=…` stands behind its rule."""
         common: Settings = {}
         for part in [part for part in parts if part.split(",")[0] == EACH]:
             with in_part(part):
@@ -254,24 +264,43 @@ class PartsReader:
                 common = lengthened(read_part(part)[1])
                 for name in common:
                     choose("setting of update rules", name, SETTING_LIMITS)
-        found = tuple(self.optimizer(part, common) for part in parts if part.split(",")[0] != EACH)
+        rules: list[tuple[str, str]] = []
+        for part in parts:
+            if not part.startswith(REST):
+                rules += [(part, "")] if part.split(",")[0] != EACH else []
+            elif rules and not rules[-1][1]:
+                rules[-1] = rules[-1][0], part
+            else:
+                with in_part(part):
+                    raise ValueError("a rest stands behind the rule whose matrices it leaves, one behind each")
+        found = tuple(self.optimizer(part, common, rest) for part, rest in rules)
         if unused := [name for name in common if not any(name in one.settings for one in found)]:
             raise ValueError(f"{EACH!r} sets {unused[0]}, which none of the rules before it has; leave it out")
         return found
 
-    def optimizer(self, part: str, common: Settings) -> OptimizerSettings:
+    def optimizer(self, part: str, common: Settings, rest: str = "") -> OptimizerSettings:
+        """A rule and, if its part is not empty, its `rest=…`."""
+        others = None
+        if rest:
+            with in_part(rest):
+                others = self._optimizer(rest.removeprefix(REST), {}, None)
         with in_part(part):
-            head, settings = read_part(part)
-            settings = lengthened(settings)
-            if head.startswith(TORCH):
-                classes = _torch_classes()
-                rule = classes[choose("class of torch.optim", head.removeprefix(TORCH), classes)]
-                return OptimizerSettings(rule, bounded(settings))
-            if head.startswith(OWN):
-                return OptimizerSettings(self._find("optimizer class", head), bounded(settings))
-            known = defaults("update rule", choose("update rule", head, UPDATE_RULES))
-            shared = {name: value for name, value in common.items() if name in known}
-            return OptimizerSettings(*self._entry("update rule", head, {**shared, **settings}))
+            return self._optimizer(part, common, others)
+
+    def _optimizer(self, part: str, common: Settings, rest: OptimizerSettings | None) -> OptimizerSettings:
+        head, settings = read_part(part)
+        settings = lengthened(settings)
+        if head.startswith(TORCH):
+            classes = _torch_classes()
+            rule = classes[choose("class of torch.optim", head.removeprefix(TORCH), classes)]
+            return OptimizerSettings(rule, bounded(settings), rest)
+        if head.startswith(OWN):
+            return OptimizerSettings(self._find("optimizer class", head), bounded(settings), rest)
+        known = defaults("update rule", choose("update rule", head, UPDATE_RULES))
+        shared = {name: value for name, value in common.items() if name in known}
+        if rest is None and UPDATE_RULES[head].sees == "matrices":
+            rest = self._optimizer(USUAL_REST, {}, None)  # with what was the default then
+        return OptimizerSettings(*self._entry("update rule", head, {**shared, **settings}), rest)
 
     def _entry(self, kind: str, head: str, settings: Settings) -> tuple[str, dict[str, Any]]:
         """The name of an entry and its settings, with what was the default then where it is another one now."""

@@ -15,6 +15,7 @@ from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import ModelSettings
 from weightlab.rules.schedules import CONSTANT, ScheduleSettings
 from weightlab.rules.update_rules import LARGEST, OptimizerSettings
+from weightlab.training.groups import ParameterGroup, check_groups
 from weightlab.validate import MAX_SEED, choose, number, pairs, whole_number
 
 HE_NORMAL = InitializationSettings("he_normal")
@@ -51,12 +52,17 @@ class TrainingExperiment:
     seed:           first weights, order of the examples and choice of the weights kept; each from a stream of its own
     device:         "cpu", "cuda", "cuda:0", "mps" or "auto"; looked for when the run starts
     dtype:          "float32" or "float64"
-    clip_norm, clip_value: bound on the gradient as a whole or on each entry (torch.nn.utils.clip_grad_norm_, _value_)
-    l1, l2:         the gradient of l1·Σ|w| + l2/2·Σw² is added, over all parameters as PyTorch's weight_decay
+    clip_norm, clip_value: bound on the gradient as a whole or on each entry (torch.nn.utils.clip_grad_norm_, _value_);
+                    the whole is that of all groups together
+    l1, l2:         the gradient of l1·Σ|w| + l2/2·Σw² is added, over all parameters as PyTorch's weight_decay, whatever
+                    their group
     weights_kept:   weights per layer whose path is recorded
     validate_every: steps from one validation to the next; schedule "plateau" reads the validation loss then
     changes:        (step, setting, value) in ascending order: from that step on, counted from 0, a setting of the
-                    optimizer or one of RUN_SETTINGS has this value
+                    optimizer (not of its rest) or one of RUN_SETTINGS has this value; in every group, a learning rate
+                    times its rate_factor, except a weight_decay that is the group's own
+    groups:         ParameterGroup(s) with settings of their own; a parameter belongs to the first that names it. What
+                    is frozen has no gradient: neither penalties nor clipping know of it
     """
 
     model: ModelSettings
@@ -77,6 +83,7 @@ class TrainingExperiment:
     weights_kept: int = 4
     validate_every: int = 50
     changes: tuple[tuple[int, str, float | None], ...] = ()
+    groups: tuple[ParameterGroup, ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in _TRAINING_PARTS.items():
@@ -136,6 +143,8 @@ class TrainingExperiment:
             )
         if reason := self.model.misfit(data.shape, self.outputs):
             raise ValueError(f"model {self.model.name!r} does not fit dataset {data.name!r}: {reason}")
+        groups = check_groups(self.groups, self.optimizer, self.model, data.shape, self.outputs)
+        object.__setattr__(self, "groups", groups)
         if self.batch_size is not None:
             why = f"the training split has {examples} examples; use None for all of them"
             object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1, examples, why))

@@ -249,7 +249,7 @@ def _even_runs(layers: list[slice]) -> list[slice]:
         first = runs[-1].start
         spacing = starts[number] - starts[number - 1]
         even = number - first == 1 or spacing == starts[first + 1] - starts[first]
-        if sizes[number] == sizes[first] and even:
+        if sizes[number] == sizes[first] and even and spacing > 0:  # parameter groups may lie in another order
             runs[-1] = slice(first, number + 1)
         else:
             runs.append(slice(number, number + 1))

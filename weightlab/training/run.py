@@ -76,7 +76,7 @@ class Training:
         self.network = experiment.model.build(data.shape, experiment.outputs)
         initialize(self.network, experiment.initialization, experiment.model.hidden_activation, weights)
         self.network.to(self._dtype).to(self._device)
-        self._flat = FlatParameters(self.network)
+        self._flat = FlatParameters(self.network, experiment.groups, apart=experiment.optimizer.rest is not None)
         self._stepper = make_stepper(experiment.optimizer, self._flat)
         self._schedule = experiment.schedule.start()
         self._loss = LOSSES[experiment.loss]
@@ -125,22 +125,19 @@ class Training:
             self.change(**due)
         if self.steps_done % self.experiment.validate_every == 0 and not self._validated_here:
             self._validate()
-        rate = self._now.optimizer.learning_rate * self._schedule.factor()
-        settings = {**self._now.optimizer.settings, "learning_rate": rate}
+        flat, factor = self._flat, self._schedule.factor()
+        settings = [block.settings(self._now.optimizer, factor) for block in flat.blocks]
         x, y = self.batches.next()
-        flat = self._flat
         flat.before.copy_(flat.weights)
         ahead = self._stepper.look_ahead(settings)
-        if ahead is not None:
-            flat.weights.copy_(ahead)
         loss = self._gradient(x, y)
-        if ahead is not None:
+        if ahead:
             flat.weights.copy_(flat.before)
         self._stepper.step(settings, lambda: self._gradient(x, y))
         torch.sub(flat.weights, flat.before, out=flat.update)
         flat.restore_gradient()
         self._recorder.write(loss)
-        self._learning_rates.append(rate)
+        self._learning_rates.append(self._now.optimizer.learning_rate * factor)
         self._last_loss = loss
         self._last_batch = x, y
         if not self.experiment.schedule.needs_losses:
@@ -235,7 +232,11 @@ class Training:
             return sentence
         flat, now = self._flat, self._flat.weights.clone()
         flat.weights.copy_(flat.before)  # with which the last batch was read
+        frozen = [parameter for parameter in self.network.parameters() if not parameter.requires_grad]
+        self.network.requires_grad_(True)  # its hidden states have gradients whether or not its weights are trained
         place = explain_in_time(self.network, *self._last_batch, LIMIT)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         flat.weights.copy_(now)
         return f"{sentence}. In time: {place}"
 
