@@ -17,6 +17,7 @@ from weightlab.stage.lenses import PACE, Lens, Setting, Values, field
 from weightlab.stage.own import Own, entry_of, has_momentum, labels
 from weightlab.stage.training_lenses import BATCH_SIZE, INITIALIZER, MOMENTUM, RATE, of_model
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
+from weightlab.training.groups import KINDS, ParameterGroup
 from weightlab.validate import choose
 
 OFF_OR = {"clip_norm": logarithmic(0.01, 100.0, 41), "clip_value": logarithmic(1e-4, 1.0, 41)}
@@ -24,6 +25,8 @@ PENALTIES = (0.0, *logarithmic(1e-6, 0.1, 41))
 LIVE = ("learning_rate", "momentum", "pace", *RUN_SETTINGS)  # settings that act on the run that is going on
 _NEW = "begins a new run"
 _NOW = "acts while it runs"
+NO_GROUP = "none"
+GROUPS = ((NO_GROUP, "none"), *((name, f"{name}: {words}") for name, words in KINDS.items()))
 # What a panel shows unless told otherwise; the rest keeps its default, or what the constructor gave.
 USUAL = (
     "learning_rate",
@@ -55,6 +58,8 @@ def training_settings(own: Own, read: Callable[[str, float], Dataset], shown: Se
         Setting(Slider("pace", "Updates a second", PACES, "at most; slower lets you watch"), PACE, 60.0),
         Setting(Choice("rule", "Update rule", labels(UPDATE_RULES) + own.options("rule"), _NEW), _rule(own),
                 "gradient_descent"),
+        Setting(Slider("rest_rate", "Learning rate of the rest", logarithmic(1e-4, 1.0, 81), f"biases …; {_NEW}"),
+                REST_RATE, 1e-3),
         Setting(Choice("schedule", "Schedule", labels(SCHEDULES) + own.options("schedule"), _NEW), _schedule(own),
                 "constant"),
         Setting(Choice("activation", "Activation", labels(ACTIVATIONS), _NEW), of_model("activation"), "tanh"),
@@ -74,6 +79,11 @@ def training_settings(own: Own, read: Callable[[str, float], Dataset], shown: Se
                 _bound("clip_value"), 0.0),
         Setting(Slider("l1", "L1 penalty", PENALTIES, _NOW), field("l1"), 0.0),
         Setting(Slider("l2", "L2 penalty", PENALTIES, _NOW), field("l2"), 0.0),
+        Setting(Choice("group", "Parameters apart", GROUPS, _NEW), _group(), NO_GROUP),
+        Setting(Slider("group_rate", "Their rate times", logarithmic(0.01, 100.0, 41), _NEW), _of_group("rate_factor"),
+                1.0),
+        Setting(Toggle("group_decay", "They decay too", _NEW), _group_decays(), True),
+        Setting(Toggle("group_frozen", "They are frozen", _NEW), _of_group("frozen"), False),
         Setting(Slider("batch_size", "Batch size", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), _NEW), BATCH_SIZE, 64),
         Setting(Choice("loss", "Loss", labels(losses), _NEW), field("loss"), "cross_entropy"),
         Setting(Choice("dataset", "Data", data + own.options("dataset"), _NEW), _dataset(own, read), "digits"),
@@ -94,11 +104,62 @@ def _rule(own: Own) -> Lens:
     def put(experiment: TrainingExperiment, name: str, values: Values) -> TrainingExperiment:
         chosen: OptimizerSettings = own.rule[name] if name in own.rule else optimizer(name)
         names = ("learning_rate", "momentum") if has_momentum(chosen) else ("learning_rate",)
-        chosen = chosen.replace(**{setting: values[setting] for setting in names})
+        rest = None if chosen.rest is None else chosen.rest.replace(learning_rate=values["rest_rate"])
+        chosen = chosen.replace(rest=rest, **{setting: values[setting] for setting in names})
         kept = tuple(one for one in experiment.changes if one[1] in {*chosen.settings, *RUN_SETTINGS})
         return experiment.replace(optimizer=chosen, changes=kept)
 
     return Lens(lambda experiment: entry_of("rule", experiment.optimizer, own), put)
+
+
+def _put_rest(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
+    rest = experiment.optimizer.rest
+    if rest is None:
+        return experiment
+    chosen = experiment.optimizer.replace(rest=rest.replace(learning_rate=value))
+    return experiment.replace(optimizer=chosen)
+
+
+REST_RATE = Lens(lambda one: one.optimizer.rest and one.optimizer.rest.settings.get("learning_rate"), _put_rest)
+
+
+def _group() -> Lens:
+    """Which parameters have settings of their own: the first of the experiment's groups, others stay."""
+
+    def put(experiment: TrainingExperiment, name: str, values: Values) -> TrainingExperiment:
+        others = experiment.groups[1:]
+        if name == NO_GROUP:
+            return experiment.replace(groups=others)
+        frozen = bool(values["group_frozen"])
+        decay = None if values["group_decay"] or frozen else 0.0
+        group = ParameterGroup(name, 1.0 if frozen else values["group_rate"], decay, frozen)
+        return experiment.replace(groups=(group, *others))
+
+    return Lens(lambda experiment: experiment.groups[0].parameters if experiment.groups else NO_GROUP, put)
+
+
+def _of_group(name: str) -> Lens:
+    def put(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
+        return _group().put(experiment, experiment.groups[0].parameters, values) if experiment.groups else experiment
+
+    def get(experiment: TrainingExperiment) -> Any:
+        if not experiment.groups or (name != "frozen" and experiment.groups[0].frozen):
+            return None
+        return getattr(experiment.groups[0], name)
+
+    return Lens(get, put)
+
+
+def _group_decays() -> Lens:
+    """Off: no weight decay there, as is usual for biases and normalization; it matters where the rule decays at all."""
+
+    def get(experiment: TrainingExperiment) -> Any:
+        decays = experiment.optimizer.settings.get("weight_decay")
+        if not experiment.groups or experiment.groups[0].frozen or not decays:
+            return None
+        return experiment.groups[0].weight_decay is None
+
+    return Lens(get, _of_group("weight_decay").put)
 
 
 def _schedule(own: Own) -> Lens:

@@ -118,6 +118,8 @@ def own_things(things: Sequence[object], values: Mapping[str, Any]) -> tuple[Own
     chosen = found["rule"].get(names.get("rule", ""))
     if chosen is not None:
         usual = {key: value for key, value in chosen.settings.items() if key in ("learning_rate", "momentum")}
+        if chosen.rest is not None:
+            usual["rest_rate"] = chosen.rest.learning_rate
         names = {**usual, **names}
     return Own(**found), names
 

@@ -72,6 +72,7 @@ class Panel(TakeHome):
     heading: ClassVar[str] = ""
     tall: ClassVar[int] = 440  # px
     spelled: ClassVar[Sequence[str]] = ()  # settings that its repr names first, in this order
+    unspelled: ClassVar[Sequence[str]] = ()  # settings that it leaves out while they are as usual or play no part
 
     def __init__(self, *, questions: Sequence[Question] = (), title: str = "", **values: Any) -> None:
         super().__init__(title=title or self.heading, height=self.tall)
@@ -85,16 +86,16 @@ class Panel(TakeHome):
         try:
             settings = self._declared()
             self.lenses = {setting.name: setting.lens for setting in settings}
-            defaults = {setting.name: setting.default for setting in settings}
+            self._usual = {setting.name: setting.default for setting in settings}
             for name in values:
-                choose("setting", name, defaults)
+                choose("setting", name, self._usual)
             self._controls: dict[str, Control] = {one.name: one.control for one in settings if one.shown}
             self._every: dict[str, Any] = {}  # what all settings say, of those too that have no control
             self.asked = self._first()
             with self.hold_sync():
                 self.home = True
                 self.controls = [control.spec() for control in self._controls.values()]
-                self._apply(*self._with(self._checked({**defaults, **values})), None)
+                self._apply(*self._with(self._checked({**self._usual, **values})), None)
         except Exception:
             self.close()  # refused: leave no half-made widget behind
             raise
@@ -227,8 +228,9 @@ class Panel(TakeHome):
 
     def _in_order(self) -> list[tuple[str, Any]]:
         """The values as `__repr__` names them."""
-        names = dict.fromkeys([*self.spelled, *self.values])
-        return [(name, self.values[name]) for name in names if name in self.values]
+        names = [name for name in dict.fromkeys([*self.spelled, *self.values]) if name in self.values]
+        silent = {name for name in self.unspelled if name in self.unused or self.values.get(name) == self._usual[name]}
+        return [(name, self.values[name]) for name in names if name not in silent]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
