@@ -327,10 +327,11 @@ def run_live(opened: LabPage, cell: int) -> None:
         opened.drive("press", cell, "stop")
 
 
-DEAD_SEED = """from weightlab.signals.panel import SignalPanel
+DEAD_SEED = """from dataclasses import replace
+from weightlab.signals.panel import SignalPanel
 class Deaf(SignalPanel):
-    def _drawn(self, values):
-        return super()._drawn({**values, "seed": 0})
+    def _drawn(self, asked, every):
+        return super()._drawn(replace(asked, seed=0), every)
 Deaf()"""
 
 

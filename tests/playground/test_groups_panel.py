@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 SMALL: dict[str, Any] = {"controls": "all", "depth": 2, "width": 6, "batch_size": 16, "steps": 20}
 CASES: dict[str, dict[str, Any]] = {
     "muon": {"rule": "muon", "learning_rate": 0.02, "rest_rate": 0.003},
-    "biases without decay": {"rule": "adamw", "group": "biases", "group_decay": False},
+    "biases without decay": {"rule": "adamw", "group": "biases_without_decay"},
     "a slower first layer": {"rule": "momentum", "group": "first", "group_rate": 0.1},
     "a frozen layer": {"rule": "adam", "group": "hidden", "group_frozen": True},
     "muon and a group": {"rule": "muon", "group": "output", "group_rate": 2.0},
@@ -41,12 +41,14 @@ def test_a_live_run_is_the_experiments_and_its_text_and_program_repeat_it(case: 
 
 def test_controls_of_a_group_play_a_part_only_where_there_is_one() -> None:
     panel = TrainingPanel(**SMALL)
-    assert {"rest_rate", "group_rate", "group_decay", "group_frozen"} <= set(panel.unused)
+    assert {"rest_rate", "group_rate", "group_frozen"} <= set(panel.unused)
     assert "group" not in panel.unused and "group" not in repr(panel) and "rest_rate" not in repr(panel)
     panel.set(group="biases", rule="adamw")
-    assert not {"group_rate", "group_decay", "group_frozen"} & set(panel.unused)
+    assert not {"group_rate", "group_frozen"} & set(panel.unused)
     panel.set(group_frozen=True)
-    assert {"group_rate", "group_decay"} <= set(panel.unused) and "group_frozen" not in panel.unused
+    assert "group_rate" in panel.unused and "group_frozen" not in panel.unused
+    panel.set(group_frozen=False, group="norms_without_decay", batch_norm=True)
+    assert panel.experiment.groups == (ParameterGroup("norms", weight_decay=0.0),)
     panel.set(group="none")
     assert panel.experiment.groups == ()
 

@@ -114,8 +114,8 @@ def test_every_control_takes_both_ends_beside_ones_own_things(name: str) -> None
     for end in ends:
         if name == "model" and end in {"cnn", "rnn", "lstm", "gru"}:
             continue  # these read pictures
-        if name == "group" and end in ("norms", "hidden"):
-            continue  # the learner's network has none: refused, and tested in test_groups_panel.py
+        if name == "group" and end not in ("none", "biases", "first", "output"):
+            continue  # what the learner's network or rule has not: refused, and tested in test_groups_panel.py
         say(panel, type="set", values={name: end}, seq=1)
         assert panel.notice.get("kind") != "error", panel.notice
         say(panel, type="command", name="step", seq=2)

@@ -41,7 +41,7 @@ class TrainingPanel(LivePanel):
     """
 
     heading, tall = "Training", 520
-    unspelled = ("rest_rate", "group", "group_rate", "group_decay", "group_frozen")
+    unspelled = ("rest_rate", "group", "group_rate", "group_frozen")
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from weightlab.networks.activations import ACTIVATIONS
@@ -17,7 +18,7 @@ from weightlab.stage.lenses import PACE, Lens, Setting, Values, field
 from weightlab.stage.own import Own, entry_of, has_momentum, labels
 from weightlab.stage.training_lenses import BATCH_SIZE, INITIALIZER, MOMENTUM, RATE, of_model
 from weightlab.training.experiment import RUN_SETTINGS, TrainingExperiment
-from weightlab.training.groups import KINDS, ParameterGroup
+from weightlab.training.groups import BIASES, KINDS, NORMS, ParameterGroup
 from weightlab.validate import choose
 
 OFF_OR = {"clip_norm": logarithmic(0.01, 100.0, 41), "clip_value": logarithmic(1e-4, 1.0, 41)}
@@ -26,7 +27,12 @@ LIVE = ("learning_rate", "momentum", "pace", *RUN_SETTINGS)  # settings that act
 _NEW = "begins a new run"
 _NOW = "acts while it runs"
 NO_GROUP = "none"
-GROUPS = ((NO_GROUP, "none"), *((name, f"{name}: {words}") for name, words in KINDS.items()))
+NO_DECAY = "_without_decay"
+GROUPS = (
+    (NO_GROUP, "none"),
+    *((name, f"{name}: {words}") for name, words in KINDS.items()),
+    *((f"{name}{NO_DECAY}", f"{name}, without weight decay") for name in (BIASES, NORMS)),
+)
 # What a panel shows unless told otherwise; the rest keeps its default, or what the constructor gave.
 USUAL = (
     "learning_rate",
@@ -79,10 +85,9 @@ def training_settings(own: Own, read: Callable[[str, float], Dataset], shown: Se
                 _bound("clip_value"), 0.0),
         Setting(Slider("l1", "L1 penalty", PENALTIES, _NOW), field("l1"), 0.0),
         Setting(Slider("l2", "L2 penalty", PENALTIES, _NOW), field("l2"), 0.0),
-        Setting(Choice("group", "Parameters apart", GROUPS, _NEW), _group(), NO_GROUP),
+        Setting(Choice("group", "Parameters apart", GROUPS, _NEW), Lens(_group_name, _put_group), NO_GROUP),
         Setting(Slider("group_rate", "Their rate times", logarithmic(0.01, 100.0, 41), _NEW), _of_group("rate_factor"),
                 1.0),
-        Setting(Toggle("group_decay", "They decay too", _NEW), _group_decays(), True),
         Setting(Toggle("group_frozen", "They are frozen", _NEW), _of_group("frozen"), False),
         Setting(Slider("batch_size", "Batch size", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), _NEW), BATCH_SIZE, 64),
         Setting(Choice("loss", "Loss", labels(losses), _NEW), field("loss"), "cross_entropy"),
@@ -123,24 +128,35 @@ def _put_rest(experiment: TrainingExperiment, value: Any, values: Values) -> Tra
 REST_RATE = Lens(lambda one: one.optimizer.rest and one.optimizer.rest.settings.get("learning_rate"), _put_rest)
 
 
-def _group() -> Lens:
-    """Which parameters have settings of their own: the first of the experiment's groups, others stay."""
+def _put_group(experiment: TrainingExperiment, name: str, values: Values) -> TrainingExperiment:
+    others = experiment.groups[1:]
+    if name == NO_GROUP:
+        return experiment.replace(groups=others)
+    frozen, decay = bool(values["group_frozen"]), 0.0 if name.endswith(NO_DECAY) else None
+    group = ParameterGroup(name.removesuffix(NO_DECAY), frozen=frozen, **({} if frozen else {
+        "rate_factor": values["group_rate"], "weight_decay": decay}))  # fmt: skip
+    return experiment.replace(groups=(group, *others))
 
-    def put(experiment: TrainingExperiment, name: str, values: Values) -> TrainingExperiment:
-        others = experiment.groups[1:]
-        if name == NO_GROUP:
-            return experiment.replace(groups=others)
-        frozen = bool(values["group_frozen"])
-        decay = None if values["group_decay"] or frozen else 0.0
-        group = ParameterGroup(name, 1.0 if frozen else values["group_rate"], decay, frozen)
-        return experiment.replace(groups=(group, *others))
 
-    return Lens(lambda experiment: experiment.groups[0].parameters if experiment.groups else NO_GROUP, put)
+def _group_name(experiment: TrainingExperiment) -> str:
+    """The first of the experiment's groups; others, which a text may give it, stay as they are."""
+    if not experiment.groups:
+        return NO_GROUP
+    first = experiment.groups[0]
+    known = f"{first.parameters}{NO_DECAY}" in dict(GROUPS)
+    return f"{first.parameters}{NO_DECAY}" if first.weight_decay == 0 and known else first.parameters
 
 
 def _of_group(name: str) -> Lens:
+    """How fast its parameters learn, and whether they do at all."""
+
     def put(experiment: TrainingExperiment, value: Any, values: Values) -> TrainingExperiment:
-        return _group().put(experiment, experiment.groups[0].parameters, values) if experiment.groups else experiment
+        if not experiment.groups:
+            return experiment
+        if name == "frozen":
+            return _put_group(experiment, _group_name(experiment), values)
+        first, *others = experiment.groups
+        return experiment if first.frozen else experiment.replace(groups=(replace(first, **{name: value}), *others))
 
     def get(experiment: TrainingExperiment) -> Any:
         if not experiment.groups or (name != "frozen" and experiment.groups[0].frozen):
@@ -148,18 +164,6 @@ def _of_group(name: str) -> Lens:
         return getattr(experiment.groups[0], name)
 
     return Lens(get, put)
-
-
-def _group_decays() -> Lens:
-    """Off: no weight decay there, as is usual for biases and normalization; it matters where the rule decays at all."""
-
-    def get(experiment: TrainingExperiment) -> Any:
-        decays = experiment.optimizer.settings.get("weight_decay")
-        if not experiment.groups or experiment.groups[0].frozen or not decays:
-            return None
-        return experiment.groups[0].weight_decay is None
-
-    return Lens(get, _of_group("weight_decay").put)
 
 
 def _schedule(own: Own) -> Lens:
