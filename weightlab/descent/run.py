@@ -55,12 +55,13 @@ def _fan(experiments: tuple[DescentExperiment, ...]) -> DescentFan:
 
 
 def walk(
-    experiments: Sequence[DescentExperiment], shifts: Tensor | None = None
+    experiments: Sequence[DescentExperiment], shifts: Tensor | None = None, noise: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Weights (steps + 1, learner, 2), losses (steps + 1, learner), gradients, gradient points, rates (steps, learner).
 
     A learner is an optimizer of an experiment; those of the first optimizer come first, in the order of the
-    experiments. shifts: (steps + 1, 2), by how much the landscape has moved before each step. Call it under `no_grad`.
+    experiments. shifts: (steps + 1, 2), by how much the landscape has moved before each step. noise: (steps + 1,
+    experiment, 2) on the gradients, where it is not that of the experiments' seeds. Call it under `no_grad`.
     """
     first, steps, each = experiments[0], experiments[0].steps, len(experiments)
     groups = groups_of(experiments)
@@ -69,7 +70,8 @@ def walk(
     landscapes = _Landscapes([experiment.landscape for experiment in experiments], len(learners))
     scales = torch.tensor([experiment.loss_scale for experiment in experiments], dtype=torch.float64)
     scale = None if bool((scales == 1).all()) else scales.repeat(len(learners)).unsqueeze(-1)
-    noise = _noise(experiments, len(learners))
+    noise = _drawn(experiments) if noise is None else noise
+    kicks = None if noise is None else noise.repeat(1, len(learners), 1).unbind(0)
     w = torch.tensor([experiment.start for experiment in experiments], dtype=torch.float64).repeat(len(learners), 1)
     pace, turns = _Pace(experiments, groups, landscapes, scale), dict(first.changes)
     parts = list(w.split(sizes))
@@ -83,8 +85,8 @@ def walk(
         ahead = [group.point(part) for group, part in zip(groups, parts, strict=True)]
         point = w if all(one is part for one, part in zip(ahead, parts, strict=True)) else torch.cat(ahead)
         gradient = landscapes.gradient(point if shifts is None else point - shifts[step])
-        if noise is not None:
-            gradient = gradient + noise[step]
+        if kicks is not None:
+            gradient = gradient + kicks[step]
         if scale is not None:
             gradient = gradient * scale
         weights.append(w)
@@ -123,9 +125,8 @@ class _Pace:
     ) -> None:
         self.groups, self.landscapes, self.scale = groups, landscapes, scale
         learners = [learner for group in groups for learner in group.learners]
-        different = {(one.optimizers, one.changes): one for one in experiments}
-        rates = {key: _base_rates(one, learners) for key, one in different.items()}
-        self.rates = torch.stack([rates[one.optimizers, one.changes] for one in experiments], dim=-1).flatten(1)
+        rates = {id(one): _base_rates(one, learners) for one in {id(one): one for one in experiments}.values()}
+        self.rates = torch.stack([rates[id(one)] for one in experiments], dim=-1).flatten(1)
         self.constant = all(experiment.schedule.is_constant for experiment in experiments)
         self.trackers: list[Tracker] = []
         if experiments[0].schedule.needs_losses:
@@ -173,12 +174,11 @@ def drawn_noise(landscape: Landscape, rows: int, seed: int) -> Tensor:
     return drawn[:rows] * landscape.gradient_noise
 
 
-def _noise(experiments: Sequence[DescentExperiment], learners: int) -> tuple[Tensor, ...] | None:
-    """Before each step and after the last, (learner · experiment, 2) each; None where nothing is noisy."""
+def _drawn(experiments: Sequence[DescentExperiment]) -> Tensor | None:
+    """Before each step and after the last, (steps + 1, experiment, 2); None where nothing is noisy."""
     if not any(experiment.landscape.gradient_noise for experiment in experiments):
         return None
-    drawn = torch.stack([drawn_noise(one.landscape, one.steps + 1, one.seed) for one in experiments], dim=1)
-    return drawn.repeat(1, learners, 1).unbind(0)
+    return torch.stack([drawn_noise(one.landscape, one.steps + 1, one.seed) for one in experiments], dim=1)
 
 
 def cut_off_divergence(

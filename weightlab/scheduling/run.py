@@ -13,7 +13,7 @@ from torch import Tensor
 
 from weightlab.descent.experiment import MAX_DESCENT_STEPS, DescentExperiment
 from weightlab.descent.landscapes import Landscape
-from weightlab.descent.run import FAR, walk
+from weightlab.descent.run import FAR, drawn_noise, walk
 from weightlab.devices import settle_threads
 from weightlab.rules.schedules import CONSTANT, ScheduleSettings
 from weightlab.rules.update_rules import OptimizerSettings
@@ -98,7 +98,8 @@ def scheduled_runs(
     shifts = minima - origin
     one = DescentExperiment(landscape, (optimizer,), start, steps, schedule)
     with torch.no_grad():
-        weights, losses, _, _, rates = walk([one.replace(seed=seed) for seed in chosen], shifts)
+        noise = torch.stack([drawn_noise(landscape, steps + 1, seed) for seed in chosen], dim=1)
+        weights, losses, _, _, rates = walk([one] * len(chosen), shifts, noise)
         losses = losses - float(landscape.minimum_loss or 0.0)
         away = ~(weights.abs().amax(-1) <= FAR * landscape.size)
         gone = away.cumsum(0) > 0
