@@ -6,16 +6,15 @@ Class 1 is the rare class. The only file that imports imbalanced-learn, and only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from weightlab.networks.datasets import MAX_SEED, dataset
-from weightlab.validate import choose, number, whole_number
+from weightlab.validate import choose, number, registry, whole_number
 
 MAX_RATIO = 200.0
 MAX_COST = 1e4
@@ -36,14 +35,9 @@ class Task:
     common_name: str
 
 
-TASKS: Mapping[str, Task] = MappingProxyType(
-    {
-        task.name: task
-        for task in (
-            Task("digits", "digits: 8 against the rest (real)", "digits", 8, "an 8", "another digit"),
-            Task("breast_cancer", "breast cancer: malignant (real)", "breast_cancer", 0, "malignant", "benign"),
-        )
-    }
+TASKS = registry(
+    Task("digits", "digits: 8 against the rest (real)", "digits", 8, "an 8", "another digit"),
+    Task("breast_cancer", "breast cancer: malignant (real)", "breast_cancer", 0, "malignant", "benign"),
 )
 
 
@@ -135,7 +129,6 @@ class Technique:
     name: str
     label: str
     changes: str
-    formula: str
     prepare: Callable[[Imbalanced, float, int], TrainingSet]
 
 
@@ -248,20 +241,15 @@ def shifted(x: Tensor, shape: tuple[int, int, int], background: float, generator
     return moved.permute(0, 3, 1, 2).reshape(len(x), -1)
 
 
-TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Technique("none", "none", "nothing", "the data as they are", _nothing),
-            Technique("undersample", "random under-sampling", "data", "leave out common examples", _undersampled),
-            Technique("oversample", "random over-sampling", "data", "repeat rare examples", _oversampled),
-            Technique("smote", "SMOTE", "data", "x + u·(neighbour − x), 0 ≤ u < 1", _smote),
-            Technique("jitter", "augmentation: noise", "data", "noisy copies of rare examples", _jittered),
-            Technique("shift", "augmentation: shifts", "data", "copies moved by a pixel, noisy", _shifted),
-            Technique("class_weights", "class weights", "loss", "weight n/(K·n_c)", _weighted),
-            Technique("cost_matrix", "cost matrix", "loss", "weight by what a mistake costs", _costly),
-        )
-    }
+TECHNIQUES = registry(
+    Technique("none", "none", "nothing", _nothing),
+    Technique("undersample", "random under-sampling", "data", _undersampled),
+    Technique("oversample", "random over-sampling", "data", _oversampled),
+    Technique("smote", "SMOTE", "data", _smote),
+    Technique("jitter", "augmentation: noise", "data", _jittered),
+    Technique("shift", "augmentation: shifts", "data", _shifted),
+    Technique("class_weights", "class weights", "loss", _weighted),
+    Technique("cost_matrix", "cost matrix", "loss", _costly),
 )
 
 

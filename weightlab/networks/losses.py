@@ -7,13 +7,14 @@ binary_cross_entropy_with_logits, all with the mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from weightlab.validate import registry
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class Loss:
 
     name: str
     label: str
-    formula: str
     outputs: Callable[[int], int]
     value: Callable[[Tensor, Tensor, int], Tensor]
     each: Callable[[Tensor, Tensor, int], Tensor]
@@ -87,41 +87,34 @@ _BINARY = '''def loss_of(logits, labels):
     wanted = labels.to(logits.dtype)
     return nn.functional.binary_cross_entropy_with_logits(logits.squeeze(1), wanted)'''
 
-LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Loss(
-                "cross_entropy", "cross-entropy", "-log softmax(z)[class]",
-                lambda classes: classes,
-                lambda logits, labels, classes: functional.cross_entropy(logits, labels),
-                lambda logits, labels, classes: functional.cross_entropy(logits, labels, reduction="none"),
-                lambda logits: logits.softmax(dim=-1),
-                "nn.functional.cross_entropy",
-                theory="cross_entropy",
-            ),
-            Loss(
-                "mse", "mean squared error", "mean of (softmax(z) - one_hot)^2 over classes",
-                lambda classes: classes,
-                _squared_error,
-                _squared_errors,
-                lambda logits: logits.softmax(dim=-1),
-                _SQUARED_ERROR,
-                theory="mse",
-            ),
-            Loss(
-                "bce_with_logits",
-                "binary cross-entropy with logits",
-                "-log sigmoid(z) for class 1, -log(1 - sigmoid(z)) for class 0",
-                lambda classes: 1,
-                _binary,
-                _binaries,
-                _both_classes,
-                _BINARY,
-                guess="logits.squeeze(1) > 0",
-                theory="bce_with_logits",
-                two_classes=True,
-            ),
-        )
-    }
+LOSSES = registry(
+    Loss(
+        "cross_entropy", "cross-entropy",
+        lambda classes: classes,
+        lambda logits, labels, classes: functional.cross_entropy(logits, labels),
+        lambda logits, labels, classes: functional.cross_entropy(logits, labels, reduction="none"),
+        lambda logits: logits.softmax(dim=-1),
+        "nn.functional.cross_entropy",
+        theory="cross_entropy",
+    ),
+    Loss(
+        "mse", "mean squared error",
+        lambda classes: classes,
+        _squared_error,
+        _squared_errors,
+        lambda logits: logits.softmax(dim=-1),
+        _SQUARED_ERROR,
+        theory="mse",
+    ),
+    Loss(
+        "bce_with_logits", "binary cross-entropy with logits",
+        lambda classes: 1,
+        _binary,
+        _binaries,
+        _both_classes,
+        _BINARY,
+        guess="logits.squeeze(1) > 0",
+        theory="bce_with_logits",
+        two_classes=True,
+    ),
 )
