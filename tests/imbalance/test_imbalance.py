@@ -367,7 +367,7 @@ def test_a_network_that_never_says_rare_has_the_accuracy_of_the_ratio() -> None:
     assert theory.precision(0.9, 0.05, 200) == pytest.approx(0.9 / 10.9)
     assert math.isnan(theory.precision(0.0, 0.0, 200))
     assert theory.starting_share(50) == pytest.approx(1 / 51) and theory.starting_share(50, 50) == 0.5
-    assert theory.settled_pull(50) == pytest.approx(50 / 51**2) and theory.settled_share() == 0.5
+    assert theory.settled_pull(theory.starting_share(50)) == pytest.approx(50 / 51**2) and theory.settled_share() == 0.5
 
 
 @pytest.mark.parametrize(

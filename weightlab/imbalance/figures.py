@@ -18,6 +18,7 @@ from weightlab.imbalance.class_gradients import ImbalanceRecord, windowed_mean
 from weightlab.imbalance.scores import Confusion, Scores, confusion
 from weightlab.imbalance.techniques import TECHNIQUES
 from weightlab.pictures.style import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.theory.imbalance import settled_pull
 
 
 def ratio_figure(records: Mapping[float, ImbalanceRecord], never: Sequence[float]) -> Figure:
@@ -66,7 +67,7 @@ def shares_figure(records: Mapping[str, ImbalanceRecord], weighted_shares: Mappi
         q = weighted_shares[name]
         share.plot([1], [q], mew=1.8, zorder=6, clip_on=False, **cross)
         pull.plot([1], [q / 2], mew=1.8, zorder=6, clip_on=False, **cross)
-        pull.axhline(q * (1 - q), **dotted)
+        pull.axhline(settled_pull(q), **dotted)
     share.axhline(0.5, **dotted)
     share.plot([], [], mew=1.6, label="theory, untrained", **cross)
     for axes in (share, pull):

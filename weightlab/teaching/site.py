@@ -19,7 +19,6 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -33,6 +32,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
 import weightlab
+from weightlab.teaching.nbgrader_copies import repository
 
 _CSS = Path(__file__).parent / "site.css"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -152,7 +152,7 @@ def index_page(pages: Sequence[LabPage], folder: Path) -> Path:
     title = "weightlab: how a neural network's weights are updated"
     intro = (
         "<p>Short labs on how weights are updated: predict a number, run it, compare it with theory. These pages show "
-        f'them as they ran; to run and change them, get <a href="{_repository()}">weightlab</a>.</p>'
+        f'them as they ran; to run and change them, get <a href="{repository()}">weightlab</a>.</p>'
     )
     body = f"<h1>{html.escape(title)}</h1>{intro}<ol class='labs'>{entries}</ol>"
     path = folder / "index.html"
@@ -191,12 +191,7 @@ def _described(path: Path) -> LabPage:
 def _linked(body: str) -> str:
     """Links between notebooks lead to their pages, links into the repository to where it lives."""
     body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)
-    return body.replace('href="../', f'href="{_repository()}/blob/HEAD/')
-
-
-def _repository() -> str:
-    urls = (line.split(", ", 1) for line in metadata.metadata("weightlab").get_all("Project-URL") or [])
-    return next(url for name, url in urls if name == "Repository")
+    return body.replace('href="../', f'href="{repository()}/blob/HEAD/')
 
 
 def _page(title: str, description: str, top: str, body: str, bottom: str) -> str:
