@@ -194,7 +194,7 @@ def test_class_weights_of_an_absent_class_are_refused() -> None:
 
 
 def test_class_weights_are_the_cost_matrix_of_the_true_ratio(digits: Imbalanced) -> None:
-    costs = prepare("cost_matrix", digits, cost_ratio=digits.real_ratio).weights
+    costs = prepare("cost_matrix", digits, cost_ratio=digits.common / digits.rare).weights
     assert costs == pytest.approx(prepare("class_weights", digits).weights, rel=1e-12)
 
 

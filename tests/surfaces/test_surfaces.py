@@ -6,13 +6,12 @@ import pytest
 import torch
 from training_support import small_and_exact as small
 
-from weightlab.networks.architectures import Network
+from weightlab.networks.architectures import Network, flat_weights
 from weightlab.networks.datasets import dataset
 from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import model
 from weightlab.surfaces.planes import (
     filter_normalized,
-    flat_weights,
     loss_function,
     loss_on_plane,
     path_plane,

@@ -129,7 +129,7 @@ def thresholds_figure(
     return figure
 
 
-def _matrix(axes: Axes, title: str, matrix: Confusion, names: tuple[str, str]) -> None:
+def _matrix(axes: Axes, title: str, matrix: Confusion[float], names: tuple[str, str]) -> None:
     values = np.array(matrix.matrix)
     shares = values / values.sum(axis=1, keepdims=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.4, aspect="equal")

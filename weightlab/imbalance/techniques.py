@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weightlab.networks.datasets import MAX_SEED, dataset
-from weightlab.validate import choose, number, registry, whole_number
+from weightlab.networks.datasets import dataset
+from weightlab.networks.splits import standardization
+from weightlab.validate import MAX_SEED, choose, number, registry, whole_number
 
 MAX_RATIO = 200.0
 MAX_COST = 1e4
@@ -47,7 +48,7 @@ class Imbalanced:
 
     x, y:           (example, inputs) float64, standardized with this training split's mean and scale; (example,) 0 or 1
     x_test, y_test: the test split with all its examples of both classes, the same at every ratio
-    ratio:          what was asked for; `real_ratio` is what whole examples allow
+    ratio:          what was asked for; common / rare is what whole examples allow
     background:     the standardized value of an empty pixel, for pictures
     """
 
@@ -68,10 +69,6 @@ class Imbalanced:
     @property
     def common(self) -> int:
         return len(self.y) - self.rare
-
-    @property
-    def real_ratio(self) -> float:
-        return self.common / self.rare
 
 
 def imbalanced(task: str = "digits", ratio: float = 50.0, seed: int = 0) -> Imbalanced:
@@ -94,8 +91,7 @@ def imbalanced(task: str = "digits", ratio: float = 50.0, seed: int = 0) -> Imba
     kept = torch.cat([common, rare])
     x = x[kept]
     pictures = whole.image_shape is not None
-    mean, scale = (x.mean(), x.std(correction=0)) if pictures else (x.mean(dim=0), x.std(dim=0, correction=0))
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    mean, scale = standardization(x, per_pixel=not pictures)
     return Imbalanced(
         entry,
         ratio,
@@ -105,7 +101,7 @@ def imbalanced(task: str = "digits", ratio: float = 50.0, seed: int = 0) -> Imba
         (x_test - mean) / scale,
         (whole.y_validation == entry.rare).long(),
         whole.image_shape,
-        float(-mean / scale) if pictures else 0.0,
+        float(-mean[0] / scale[0]) if pictures else 0.0,
     )
 
 
@@ -230,15 +226,11 @@ def _augmented(data: Imbalanced, seed: int, shifts: bool) -> TrainingSet:
 
 def shifted(x: Tensor, shape: tuple[int, int, int], background: float, generator: torch.Generator) -> Tensor:
     """Pictures x (example, pixels), each moved by -1, 0 or 1 pixel across and down; what comes in is background."""
-    channels, height, width = shape
-    padded = torch.nn.functional.pad(x.reshape(-1, channels, height, width), (1, 1, 1, 1), value=background)
-    down, across = torch.randint(3, (2, len(x)), generator=generator)
-    rows = down[:, None] + torch.arange(height)
-    columns = across[:, None] + torch.arange(width)
-    pictures = torch.arange(len(x))[:, None, None]
-    # (example, row, column, channel)
-    moved = padded.permute(0, 2, 3, 1)[pictures, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2).reshape(len(x), -1)
+    _, height, width = shape
+    padded = torch.nn.functional.pad(x.reshape(-1, *shape), (1, 1, 1, 1), value=background)
+    down, across = torch.randint(3, (2, len(x)), generator=generator).tolist()
+    moved = [one[:, i : i + height, j : j + width] for one, i, j in zip(padded, down, across, strict=True)]
+    return torch.stack(moved).flatten(1) if moved else x
 
 
 TECHNIQUES = registry(

@@ -7,7 +7,7 @@ and a live one (rows still arriving) look the same to whoever draws them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -144,10 +144,6 @@ class Picture:
         for part in parts:
             if part.view not in names:
                 raise ValueError(f"{part.name!r} is drawn in view {part.view!r}, but the views are {sorted(names)}")
-
-    def with_rows(self, table: NDArray[np.float32], steps: NDArray[np.float32], summary: str = "") -> Picture:
-        """The same picture over another table."""
-        return replace(self, table=table, steps=steps, summary=summary or self.summary)
 
 
 @dataclass

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from weightlab.networks.architectures import Network
+from weightlab.networks.architectures import Network, flat_weights
 from weightlab.networks.losses import LOSSES
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.validate import number, whole_number
@@ -45,11 +45,6 @@ class Plane:
         basis = torch.stack([self.across, self.up], dim=1)
         offsets = (weights - self.origin).reshape(-1, len(self.origin)).T
         return torch.linalg.lstsq(basis, offsets).solution.T.reshape(*weights.shape[:-1], 2)
-
-
-def flat_weights(network: Network) -> Tensor:
-    """A copy of all parameters as one vector (weight,)."""
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 def loss_function(network: Network, experiment: TrainingExperiment, *, validation: bool = False) -> LossOf:
