@@ -223,8 +223,6 @@ def test_a_forest_tells_the_classes_apart_and_repeats(digits: Imbalanced) -> Non
     assert torch.equal(first, forest_logits(training, digits.x_test, trees=20, seed=4))
     area = scores.average_precision(first, digits.y_test, 50)
     assert area > 0.3 and bool(torch.isfinite(first).all())
-    balanced = forest_logits(training, digits.x_test, trees=20, balanced=True)
-    assert scores.average_precision(balanced, digits.y_test, 50) > 0.3
 
 
 def test_imbalanced_learn_is_loaded_only_when_a_technique_needs_it() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from weightlab.imbalance.class_gradients import ImbalanceRecord, windowed_mean
 from weightlab.imbalance.scores import Confusion, Scores, confusion
 from weightlab.imbalance.techniques import TECHNIQUES
-from weightlab.pictures.style import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.pictures.style import MARKERS, PALETTE, draw_band, label_axes, line_style, new_figure
 from weightlab.theory.imbalance import settled_pull
 
 
@@ -113,8 +113,8 @@ def thresholds_figure(
     all_axes = figure.subplots(1, 1 + len(marks), width_ratios=[1.7, *[1] * len(marks)], squeeze=False)[0]
     axes = all_axes[0]
     for number, (name, (precision, recall)) in enumerate(curves.items()):
-        style = {"ls": DASHES[number % len(DASHES)], "color": PALETTE[number % len(PALETTE)]}
-        axes.plot(recall.numpy(), precision.numpy(), drawstyle="steps-post", lw=1.6, label=name, **style)
+        steps = {"drawstyle": "steps-post", "lw": 1.6, **line_style(number)}
+        axes.plot(recall.numpy(), precision.numpy(), label=name, **steps)
     for text, scores in marks.items():
         at = float(scores.recall), float(scores.precision)
         axes.plot(*at, marker="+", color="0.1", ms=10, mew=1.8, zorder=5)
@@ -158,15 +158,10 @@ def leak_figure(results: Mapping[str, tuple[Tensor, Tensor]], chance: float = 0.
 
 def _band(axes: Axes, x: np.ndarray, values: Tensor, name: str, number: int) -> None:
     """Mean and standard deviation of values (x, seed); a seed without a value (no alarm at all) is left out."""
-    array = values.double().numpy()
-    known = np.isfinite(array)
-    count = np.maximum(known.sum(axis=1), 1)
-    filled = np.where(known, array, 0.0)
-    mean = np.where(known.any(axis=1), filled.sum(axis=1) / count, np.nan)
-    spread = np.sqrt(np.where(known, (array - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)
-    style = {"ls": DASHES[number % len(DASHES)], "color": PALETTE[number % len(PALETTE)]}
-    axes.plot(x, mean, lw=1.8, label=name, **style)
-    axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=0.16, lw=0)
+    known = values.double()
+    mean = known.nanmean(dim=1)
+    spread = (known - mean[:, None]).square().nanmean(dim=1).sqrt()
+    draw_band(axes, x, mean, mean - spread, mean + spread, name, number, alpha=0.16)
 
 
 def _dots(

@@ -256,19 +256,15 @@ def prepare(technique: str, data: Imbalanced, *, cost_ratio: float = 50.0, seed:
     return entry.prepare(data, cost_ratio, whole_number("seed", data.seed if seed is None else seed, 0, MAX_SEED))
 
 
-def forest_logits(
-    training: TrainingSet, x: Tensor, *, trees: int = 100, balanced: bool = False, seed: int = 0
-) -> Tensor:
+def forest_logits(training: TrainingSet, x: Tensor, *, trees: int = 100, seed: int = 0) -> Tensor:
     """Log-odds (example,) that a random forest grown on `training` gives x (example, inputs), clipped at ±10.
 
-    Another algorithm: it has no gradient and no loss. balanced: class_weight="balanced_subsample". Source: Breiman
-    2001; Chen, Liaw & Breiman 2004; sklearn.ensemble.RandomForestClassifier.
+    Another algorithm: it has no gradient and no loss. Source: Breiman 2001; sklearn.ensemble.RandomForestClassifier.
     """
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
         whole_number("trees", trees, 1, 1000),
-        class_weight="balanced_subsample" if balanced else None,
         random_state=whole_number("seed", seed, 0, 2**31),
         n_jobs=1,
     )

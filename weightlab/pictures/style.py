@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,6 +19,7 @@ from torch import Tensor
 PALETTE = ("#0072b2", "#d55e00", "#00795a", "#a8328a", "#8a6d00", "#3d3d3d", "#5a4fcf", "#b3261e")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 2)), (0, (1, 2)))
 MARKERS = ("o", "s", "^", "D")
+THEORY: dict[str, Any] = {"ls": "", "marker": ".", "color": "0.1", "ms": 4, "zorder": 5}  # beside measured lines
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,33 @@ def label_axes(axes: Axes, title: str, x: str, y: str) -> None:
     axes.tick_params(labelsize=7.5, length=2.5, colors="0.25")
 
 
+def line_style(number: int) -> dict[str, Any]:
+    """Colour and dashes of the line with this number."""
+    return {"color": PALETTE[number % len(PALETTE)], "ls": DASHES[number % len(DASHES)]}
+
+
+def draw_band(
+    axes: Axes, x: Any, middle: Any, low: Any, high: Any, name: str, number: int, lw: float = 1.8, alpha: float = 0.18
+) -> None:
+    """A line of this number, and a band around it in its colour; x, middle, low and high are (x,)."""
+    style = line_style(number)
+    axes.plot(x, middle, lw=lw, label=name, **style)
+    axes.fill_between(x, low, high, color=style["color"], alpha=alpha, lw=0)
+
+
+def draw_magnitudes(axes: Axes, magnitudes: Tensor, name: str, number: int, lw: float = 1.8) -> None:
+    """Magnitudes (seed, place) on a logarithmic axis, places counted from 1; a place where one is zero is left out.
+
+    The line is the mean of the logarithms over the seeds, the band one standard deviation.
+    """
+    logs = torch.where(magnitudes > 0, magnitudes.double(), torch.nan).log().numpy()
+    middle, spread = logs.mean(axis=0), logs.std(axis=0)
+    ends = np.exp(middle - spread), np.exp(middle + spread)
+    draw_band(axes, np.arange(1, len(middle) + 1), np.exp(middle), *ends, name, number, lw=lw)
+    if np.isfinite(middle).any():
+        axes.set_yscale("log")
+
+
 Line = tuple[Tensor, Tensor]
 
 
@@ -108,10 +137,11 @@ def lines_figure(
     figure = new_figure(6.4, 2.7)
     axes = figure.subplots()
     for number, (name, (across, up)) in enumerate(lines.items()):
-        colour = PALETTE[number % len(PALETTE)]
-        axes.plot(across.numpy(), up.numpy(), ls=DASHES[number % len(DASHES)], color=colour, lw=1.5, label=name)
+        style = line_style(number)
+        axes.plot(across.numpy(), up.numpy(), lw=1.5, label=name, **style)
         if points and name in points:
-            axes.plot(*(part.numpy() for part in points[name]), MARKERS[number % len(MARKERS)], color=colour, ms=5)
+            marks = MARKERS[number % len(MARKERS)]
+            axes.plot(*(part.numpy() for part in points[name]), marks, color=style["color"], ms=5)
     if log:
         axes.set_xscale("log")
         axes.set_yscale("log")

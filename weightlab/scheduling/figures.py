@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from weightlab.pictures.style import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.pictures.style import MARKERS, PALETTE, label_axes, line_style, new_figure
 
 
 def rates_figure(rates: Mapping[str, Tensor], columns: int = 4) -> Figure:
@@ -50,8 +50,7 @@ def mean_losses_figure(measured: Mapping[str, Tensor], expected: Mapping[str, Te
     figure = new_figure(8.0, 3.2)
     axes = figure.subplots()
     for number, (name, losses) in enumerate(measured.items()):
-        colour, dash = PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)]
-        axes.plot(losses.numpy(), ls=dash, color=colour, lw=1.6, label=name)
+        axes.plot(losses.numpy(), lw=1.6, label=name, **line_style(number))
         if name in expected:
             steps = torch.arange(0, len(losses), max(1, len(losses) // 20))
             axes.plot(steps.numpy(), expected[name][steps].numpy(), ".", color="0.1", ms=4, zorder=5)

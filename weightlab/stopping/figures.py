@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from weightlab.pictures.style import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.pictures.style import MARKERS, PALETTE, draw_band, label_axes, new_figure
 from weightlab.stopping.learning_curves import LearningCurves
 
 Filters = tuple[Tensor, Tensor]  # measured and theory, (direction,) each
@@ -45,10 +45,7 @@ def curves_figure(runs: Mapping[str, Sequence[LearningCurves]], columns: int = 3
 def _band(axes: Axes, losses: Tensor, name: str, number: int, x: Tensor | None = None) -> None:
     """losses (seed, x): their mean, and a band from the lowest to the highest."""
     across = torch.arange(losses.shape[1]) if x is None else x
-    colour = PALETTE[number]
-    axes.plot(across.numpy(), losses.mean(0).numpy(), ls=DASHES[number], color=colour, lw=1.8, label=name)
-    low, high = losses.amin(0).numpy(), losses.amax(0).numpy()
-    axes.fill_between(across.numpy(), low, high, color=colour, alpha=0.2, lw=0)
+    draw_band(axes, across, losses.mean(0), losses.amin(0), losses.amax(0), name, number, alpha=0.2)
 
 
 def filters_figure(eigenvalues: Tensor, stopped: Mapping[str, Filters], penalized: Mapping[str, Filters]) -> Figure:

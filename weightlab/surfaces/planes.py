@@ -26,15 +26,11 @@ MOST_POINTS = 40_000
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """A plane origin + a·across + b·up through the weights, each (weight,).
-
-    explained: share of a path's variance that the plane holds, (2,), None for a plane that was not made for a path.
-    """
+    """A plane origin + a·across + b·up through the weights, each (weight,)."""
 
     origin: Tensor
     across: Tensor
     up: Tensor
-    explained: tuple[float, float] | None = None
 
     def points(self, a: Tensor, b: Tensor) -> Tensor:
         """Weights at coordinates a, b of one shape (...): (..., weight)."""
@@ -136,12 +132,10 @@ def path_plane(path: Tensor) -> Plane:
         raise ValueError(f"a path must be (snapshots, weight) with at least 3 snapshots, got {tuple(path.shape)}")
     offsets = (path[:-1] - path[-1]).double()
     _, lengths, directions = torch.linalg.svd(offsets, full_matrices=False)
-    total = float(lengths.square().sum())
-    if total == 0:
+    if not bool(lengths.any()):
         raise ValueError("the path stays where it is, got the same weights throughout; raise the learning rate")
-    shares = (lengths[:2].square() / total).tolist()
     across, up = directions[:2].to(path.dtype)
-    return Plane(path[-1].clone(), across, up, (shares[0], shares[1]))
+    return Plane(path[-1].clone(), across, up)
 
 
 def loss_on_plane(loss: LossOf, plane: Plane, across: Tensor, up: Tensor, chunk: int = 8) -> Tensor:
