@@ -63,40 +63,20 @@ _LEVEL = initialization("orthogonal", gain=1.3)
 
 DISEASES = registry(
     Disease(
-        "deep_vanishing",
-        "deep, vanishing",
-        {**_DEEP, "activation": "sigmoid"},
-        initialization("xavier_normal"),
-        initialization("xavier_normal", gain=6.0),
-        "tanh",
-        100,
+        "deep_vanishing", "deep, vanishing", {**_DEEP, "activation": "sigmoid"},
+        initialization("xavier_normal"), initialization("xavier_normal", gain=6.0), "tanh", 100,
     ),
     Disease(
-        "deep_exploding",
-        "deep, exploding",
-        {**_DEEP, "activation": "relu"},
-        initialization("normal", std=0.5),
-        initialization("he_normal"),
-        "tanh",
-        100,
+        "deep_exploding", "deep, exploding", {**_DEEP, "activation": "relu"},
+        initialization("normal", std=0.5), initialization("he_normal"), "tanh", 100,
     ),
     Disease(
-        "recurrent_vanishing",
-        "recurrent, vanishing",
-        _RECURRENT,
-        initialization("pytorch_default"),
-        _LEVEL,
-        "relu",
-        5,
+        "recurrent_vanishing", "recurrent, vanishing", _RECURRENT,
+        initialization("pytorch_default"), _LEVEL, "relu", 5,
     ),
     Disease(
-        "recurrent_exploding",
-        "recurrent, exploding",
-        _RECURRENT,
-        initialization("orthogonal", gain=2.0),
-        _LEVEL,
-        "relu",
-        5,
+        "recurrent_exploding", "recurrent, exploding", _RECURRENT,
+        initialization("orthogonal", gain=2.0), _LEVEL, "relu", 5,
     ),
 )
 

@@ -203,11 +203,7 @@ PROBLEMS = registry(
     LoopProblem(
         "line",
         "one weight, four points",
-        {
-            "mse": LoopLoss(
-                "mean squared error", functional.mse_loss, "nn.functional.mse_loss", line_gradient
-            )
-        },
+        {"mse": LoopLoss("mean squared error", functional.mse_loss, "nn.functional.mse_loss", line_gradient)},
         batches=2,
         span=(-0.5, 4.2),
         points=(((1.0, 2.0), (2.0, 3.5)), ((0.5, 1.5), (1.5, 3.5))),

@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter
 
 from weightlab.pictures.contours import _shade
-from weightlab.pictures.picture import Bowl, Picture, Raster, Series, View
+from weightlab.pictures.picture import Bowl, Picture, Raster, Reference, Series, View
 from weightlab.pictures.style import DASHES, MARKERS, PALETTE, Still, label_axes, new_figure, to_still
 
 
@@ -62,23 +62,7 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
     for reference in picture.references:
         if reference.view != view.name or not len(reference.points):
             continue
-        if reference.kind == "dots":
-            colour = PALETTE[reference.colour % len(PALETTE)]
-            (handle,) = axes.plot(
-                *reference.points.T, MARKERS[reference.colour % 4], color=colour, ms=3, mec="w", mew=0.4
-            )
-            handles.setdefault(reference.name, handle)
-            continue
-        if reference.kind == "trace":
-            colour = PALETTE[reference.colour % len(PALETTE)]
-            (handle,) = axes.plot(*reference.points.T, color=colour, lw=1.2, ls="--", alpha=0.8)
-            handles.setdefault(reference.name, handle)
-            continue
-        marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
-        (handle,) = axes.plot(
-            *reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5,
-            path_effects=[withStroke(linewidth=3, foreground="w", alpha=0.7)],  # seen on dark bars and maps too
-        )  # fmt: skip
+        (handle,) = axes.plot(*reference.points.T, **_reference_style(reference))
         if reference.name:
             handles.setdefault(reference.name, handle)
         if reference.label:
@@ -106,6 +90,18 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
             _draw_raster(axes, raster)
     if view.backdrop is not None and view.x.limits and view.y.limits:
         draw_backdrop(axes, view)
+
+
+def _reference_style(reference: Reference) -> dict[str, Any]:
+    colour = PALETTE[reference.colour % len(PALETTE)]
+    if reference.kind == "dots":
+        return {"ls": "", "marker": MARKERS[reference.colour % 4], "color": colour, "ms": 3, "mec": "w", "mew": 0.4}
+    if reference.kind == "trace":
+        return {"ls": "--", "color": colour, "lw": 1.2, "alpha": 0.8}
+    marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
+    halo = withStroke(linewidth=3, foreground="w", alpha=0.7)  # seen on dark bars and maps too
+    theirs = {"lw": 1.2, "ms": size, "mew": 1.4, "zorder": 5, "path_effects": [halo]}
+    return {"marker": marker, "ls": line, "color": "0.1", **theirs}
 
 
 def _draw_raster(axes: Axes, raster: Raster) -> None:

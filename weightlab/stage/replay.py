@@ -28,7 +28,7 @@ from weightlab.validate import choose
 _HERE = Path(__file__).parent
 _KEPT_ELSEWHERE = ("layout", "tabbable", "tooltip")  # traits that every widget has
 _PLAYBACK_ONLY = {"live": False, "state": "idle"}
-_PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -39,7 +39,8 @@ _PAGE = """<!doctype html>
 <style>{css}</style>
 </head>
 <body>
-<main>
+"""
+_PAGE = HEAD + """<main>
 <h1>{title}</h1>
 <figure id="wl-still-page">
 <img src="data:image/png;base64,{png}" alt="{alt}">
@@ -225,12 +226,13 @@ def _page(still: Still, traits: Mapping[str, Any], title: str, data: str, text: 
     )
 
 
+def digest(text: str) -> str:
+    """How a content security policy names a script or a style that may run."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
+
+
 def policy(script: str, css: str) -> str:
     """A content security policy under which this script and this style run, and nothing else is run or fetched."""
-
-    def digest(text: str) -> str:
-        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
-
     return (
         f"default-src 'none'; script-src {digest(script)}; style-src {digest(css)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

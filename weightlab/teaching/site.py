@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import hashlib
 import html
 import os
 import re
@@ -32,6 +30,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
 import weightlab
+from weightlab.stage.replay import HEAD, digest
 from weightlab.teaching.nbgrader_copies import repository
 
 _CSS = Path(__file__).parent / "site.css"
@@ -56,18 +55,7 @@ const reach = () => document.querySelectorAll("pre, table, math").forEach((box) 
 addEventListener("load", reach);
 addEventListener("resize", reach);
 """
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<meta name="description" content="{description}">
-<style>{css}</style>
-</head>
-<body>
-{top}
+_PAGE = HEAD + """{top}
 <main>
 {body}
 </main>
@@ -197,13 +185,12 @@ def _linked(body: str) -> str:
 def _page(title: str, description: str, top: str, body: str, bottom: str) -> str:
     light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES)
     code = f"@media (prefers-color-scheme: light) {{ {light} }}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
-    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
     return _PAGE.format(
         # markdown's tables align by style attributes; a page opened from disk is no 'self' to its frames
-        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        policy=f"default-src 'none'; script-src {digest(_SCRIPT)}; style-src 'unsafe-inline'; img-src data:; "
         "frame-src 'self' file:; base-uri 'none'; form-action 'none'",
         title=html.escape(title),
-        description=html.escape(description),
+        summary=html.escape(description),
         css=f"{_CSS.read_text(encoding='utf-8')}\n{code}",
         top=top,
         body=body,
