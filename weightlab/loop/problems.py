@@ -21,6 +21,7 @@ from weightlab.validate import registry
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 BATCH_SIZE = 64  # of the digits
 WIDTH = 32
+TOGETHER = 50  # digits that are validated at once
 
 
 class OneWeight(nn.Module):
@@ -154,18 +155,16 @@ def mixed_order(y: Tensor) -> Tensor:
     return torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
 
 
-def share_right(
-    model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False, batch_size: int = 50
-) -> float:
-    """Share of examples that `model` gets right, in batches in the given order; the model's mode stays as it was.
+def share_right(model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False) -> float:
+    """Share of examples that `model` gets right, in batches of TOGETHER in the given order.
 
-    x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were forgotten, which moves the running
+    The model's mode stays as it was. x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were forgotten, which moves the running
     statistics of batch normalization.
     """
     was_training = model.training
     model.train(train_mode)
     with torch.no_grad():
-        right = [model(a).argmax(dim=-1) == b for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)]
+        right = [model(a).argmax(dim=-1) == b for a, b in zip(x.split(TOGETHER), y.split(TOGETHER), strict=True)]
     model.train(was_training)
     return float(torch.cat(right).double().mean())
 
