@@ -158,8 +158,8 @@ def mixed_order(y: Tensor) -> Tensor:
 def share_right(model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False) -> float:
     """Share of examples that `model` gets right, in batches of TOGETHER in the given order.
 
-    The model's mode stays as it was. x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were forgotten, which moves the running
-    statistics of batch normalization.
+    The model's mode stays as it was. x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were
+    forgotten, which moves the running statistics of batch normalization.
     """
     was_training = model.training
     model.train(train_mode)

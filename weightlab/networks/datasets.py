@@ -95,7 +95,7 @@ Program = Callable[[Mapping[str, Any]], ExamplesCode]
 class DatasetEntry:
     """A named set: make(settings, generator) -> Examples, program(settings) -> the same in a program.
 
-    `settings` are name -> (default, lowest, highest); `whole` names those that are whole numbers. The seed of `dataset`
+    `settings` are name -> (default, lowest, highest), of whole numbers where the default is one. The seed of `dataset`
     feeds the generator: synthetic sets are drawn from it, real ones only split and shuffled by it.
     """
 
@@ -106,7 +106,6 @@ class DatasetEntry:
     make: Make
     program: Program
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    whole: tuple[str, ...] = ()
 
 
 def _of_sklearn(
@@ -236,7 +235,6 @@ DATASETS = registry(
         _moons,
         _moons_code,
         {"samples": SAMPLES, "noise": (0.15, 0, 2)},
-        ("samples",),
     ),
     DatasetEntry(
         "circles", "Two circles", False,
@@ -244,7 +242,6 @@ DATASETS = registry(
         _circles,
         _circles_code,
         {"samples": SAMPLES, "noise": (0.08, 0, 2), "factor": (0.5, 0, 0.99)},
-        ("samples",),
     ),
     DatasetEntry(
         "spirals", "Spirals", False,
@@ -252,7 +249,6 @@ DATASETS = registry(
         _spirals,
         _spirals_code,
         {"samples": SAMPLES, "noise": (0.03, 0, 1), "arms": (2, 2, 10), "turns": (1.0, 0.1, 4)},
-        ("samples", "arms"),
     ),
 )
 
@@ -271,8 +267,8 @@ def dataset(
     for key, value in settings.items():
         if not entry.settings:
             raise ValueError(f"dataset {name!r} has no setting {key!r}; leave it out")
-        _, low, high = entry.settings[choose(f"setting of {name!r}", key, entry.settings)]
-        whole = key in entry.whole
+        default, low, high = entry.settings[choose(f"setting of {name!r}", key, entry.settings)]
+        whole = isinstance(default, int)
         values[key] = whole_number(key, value, int(low), int(high)) if whole else number(key, value, low, high)
     seed = whole_number("seed", seed, 0, MAX_SEED)
     generator = torch.Generator().manual_seed(seed)
