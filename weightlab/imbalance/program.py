@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from weightlab.imbalance.run import ImbalanceExperiment
-from weightlab.imbalance.techniques import NEIGHBOURS, NOISE, TASKS, TECHNIQUES, TEST_FRACTION, Imbalanced
+from weightlab.imbalance.techniques import NOISE, TASKS, TECHNIQUES, TEST_FRACTION, Imbalanced
 from weightlab.networks.datasets import Dataset, dataset
-from weightlab.program_text import comment, indented, lines, literal, program
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.data import split_lines
 
 TREES = 100
-_SAMPLERS: Mapping[str, tuple[str, str, str]] = MappingProxyType({
-    # technique -> (module, class, further arguments)
-    "undersample": ("imblearn.under_sampling", "RandomUnderSampler", ""),
-    "oversample": ("imblearn.over_sampling", "RandomOverSampler", ""),
-    "smote": ("imblearn.over_sampling", "SMOTE", ", k_neighbors={}"),
-})
 
 
 def imbalance_program(
@@ -30,12 +21,11 @@ def imbalance_program(
     """
     data = dataset(TASKS[experiment.task].dataset, seed=experiment.seed, validation_fraction=TEST_FRACTION)
     thinned = experiment.data()
-    technique = experiment.technique
+    technique, sampler = experiment.technique, TECHNIQUES[experiment.technique].sampler
     imports = ["import torch", "from sklearn.metrics import average_precision_score", "from torch import nn"]
     imports.append(f"from sklearn.datasets import load_{data.name}")
-    if technique in _SAMPLERS and thinned.common != thinned.rare:
-        module, name, _ = _SAMPLERS[technique]
-        imports.append(f"from {module} import {name}")
+    if sampler is not None and thinned.common != thinned.rare:
+        imports.append(f"from {sampler.module} import {sampler.name}")
     if forest:
         imports.append("from sklearn.ensemble import RandomForestClassifier")
     blocks = [
@@ -99,14 +89,15 @@ def _prepared(experiment: ImbalanceExperiment, data: Imbalanced) -> str:
     name, seed = experiment.technique, experiment.seed
     if name == "none":
         return ""
+    sampler = TECHNIQUES[name].sampler
     what = f"{TECHNIQUES[name].label}: examples, labels, and what an example of each class counts."
     head = f'def prepared():\n    """{what[0].upper() + what[1:]}"""\n'
-    if name in _SAMPLERS and data.common == data.rare:
+    if sampler is not None and data.common == data.rare:
         body = "return x_train, y_train, torch.ones(2, dtype=torch.float64)  # balanced already"
-    elif name in _SAMPLERS:
-        _, sampler, further = _SAMPLERS[name]
+    elif sampler is not None:
+        given = arguments({"random_state": seed, **sampler.settings(data)})
         body = lines(
-            f"sampler = {sampler}(random_state={seed}{further.format(min(NEIGHBOURS, data.rare - 1))})",
+            f"sampler = {call(sampler.name, given)}",
             "x, y = sampler.fit_resample(x_train.numpy(), y_train.numpy())",
             "return torch.from_numpy(x), torch.from_numpy(y), torch.ones(2, dtype=torch.float64)",
         )

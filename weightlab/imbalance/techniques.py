@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -119,13 +119,50 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
+class Sampler:
+    """A class of imbalanced-learn that gives both classes as many examples, for a run and for a program.
+
+    between: whether it draws new examples between two rare ones that are neighbours.
+    """
+
+    module: str
+    name: str
+    between: bool = False
+
+    def settings(self, data: Imbalanced) -> dict[str, int]:
+        """What it is made with besides `random_state`."""
+        return {"k_neighbors": min(NEIGHBOURS, data.rare - 1)} if self.between else {}
+
+    def prepare(self, data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
+        if self.between and data.rare < 2:
+            raise ValueError(
+                f"{self.name} draws new examples between two rare ones, got {data.rare} rare example at "
+                f"1:{data.ratio:g}; lower the ratio or choose random over-sampling"
+            )
+        if data.rare == data.common:
+            return TrainingSet(data.x, data.y)  # balanced already
+        kind = getattr(import_module(self.module), self.name)  # here: it loads all of scikit-learn's estimators
+        sampler = kind(random_state=seed, **self.settings(data))
+        x, y = sampler.fit_resample(data.x.numpy(), data.y.numpy())
+        return TrainingSet(torch.from_numpy(x).double(), torch.from_numpy(y).long())
+
+
+@dataclass(frozen=True)
 class Technique:
-    """One answer to imbalance. prepare(data, cost_ratio, seed) -> TrainingSet; `changes` is "data" or "loss"."""
+    """One answer to imbalance. prepare(data, cost_ratio, seed) -> TrainingSet; `changes` is "data" or "loss".
+
+    sampler: what of imbalanced-learn prepares the data, if anything does.
+    """
 
     name: str
     label: str
     changes: str
     prepare: Callable[[Imbalanced, float, int], TrainingSet]
+    sampler: Sampler | None = None
+
+
+def _resampling(name: str, label: str, sampler: Sampler) -> Technique:
+    return Technique(name, label, "data", sampler.prepare, sampler)
 
 
 def class_weights(y: Tensor, classes: int = 2) -> Tensor:
@@ -157,36 +194,6 @@ def cost_weights(costs: Tensor, y: Tensor) -> Tensor:
 
 def _nothing(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
     return TrainingSet(data.x, data.y)
-
-
-def _resampled(data: Imbalanced, sampler: Any) -> TrainingSet:
-    if data.rare == data.common:
-        return TrainingSet(data.x, data.y)  # balanced already
-    x, y = sampler.fit_resample(data.x.numpy(), data.y.numpy())
-    return TrainingSet(torch.from_numpy(x).double(), torch.from_numpy(y).long())
-
-
-def _oversampled(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
-    from imblearn.over_sampling import RandomOverSampler  # here: it loads all of scikit-learn's estimators
-
-    return _resampled(data, RandomOverSampler(random_state=seed))
-
-
-def _undersampled(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
-    from imblearn.under_sampling import RandomUnderSampler
-
-    return _resampled(data, RandomUnderSampler(random_state=seed))
-
-
-def _smote(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
-    from imblearn.over_sampling import SMOTE
-
-    if data.rare < 2:
-        raise ValueError(
-            f"SMOTE draws new examples between two rare ones, got {data.rare} rare example at 1:{data.ratio:g}; "
-            "lower the ratio or choose random over-sampling"
-        )
-    return _resampled(data, SMOTE(random_state=seed, k_neighbors=min(NEIGHBOURS, data.rare - 1)))
 
 
 def _weighted(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
@@ -235,9 +242,9 @@ def shifted(x: Tensor, shape: tuple[int, int, int], background: float, generator
 
 TECHNIQUES = registry(
     Technique("none", "none", "nothing", _nothing),
-    Technique("undersample", "random under-sampling", "data", _undersampled),
-    Technique("oversample", "random over-sampling", "data", _oversampled),
-    Technique("smote", "SMOTE", "data", _smote),
+    _resampling("undersample", "random under-sampling", Sampler("imblearn.under_sampling", "RandomUnderSampler")),
+    _resampling("oversample", "random over-sampling", Sampler("imblearn.over_sampling", "RandomOverSampler")),
+    _resampling("smote", "SMOTE", Sampler("imblearn.over_sampling", "SMOTE", between=True)),
     Technique("jitter", "augmentation: noise", "data", _jittered),
     Technique("shift", "augmentation: shifts", "data", _shifted),
     Technique("class_weights", "class weights", "loss", _weighted),
