@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,21 @@ def new_figure(width: float = 8.0, height: float = 3.4) -> Figure:
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def small_multiples(
+    names: Sequence[str], columns: int, height: float, x: str, y: str
+) -> tuple[Figure, list[Axes]]:
+    """A figure of small axes on common scales, `columns` a row, each under its name; x and y are said at the rim."""
+    rows = -(-len(names) // columns)
+    figure = new_figure(8.4, height)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    for place, (axes, name) in enumerate(zip(grid.flat, names, strict=False)):
+        row, column = divmod(place, columns)
+        label_axes(axes, name, x if row == rows - 1 else "", "" if column else y)
+    return figure, list(grid.flat[: len(names)])
 
 
 def to_still(figure: Figure, alt: str) -> Still:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from weightlab.pictures.style import MARKERS, PALETTE, draw_band, label_axes, new_figure
+from weightlab.pictures.style import MARKERS, PALETTE, draw_band, label_axes, new_figure, small_multiples
 from weightlab.stopping.learning_curves import LearningCurves
 
 Filters = tuple[Tensor, Tensor]  # measured and theory, (direction,) each
@@ -22,23 +22,14 @@ def curves_figure(runs: Mapping[str, Sequence[LearningCurves]], columns: int = 3
     A line is the mean over the seeds, its band reaches from the lowest to the highest; crosses are the best epochs.
     """
     rows = -(-len(runs) // columns)
-    figure = new_figure(8.4, 2.1 * rows + 0.3)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes in grid.flat[len(runs) :]:
-        axes.set_axis_off()
-    for axes, (name, seeds) in zip(grid.flat, runs.items(), strict=False):
+    figure, places = small_multiples(list(runs), columns, 2.1 * rows + 0.3, "epoch", "loss")
+    for axes, seeds in zip(places, runs.values(), strict=True):
         _band(axes, torch.stack([one.training_losses for one in seeds]), "training", 0)
         _band(axes, torch.stack([one.validation.losses for one in seeds]), "validation", 1)
         best = [(one.validation.best, float(one.validation.losses[one.validation.best])) for one in seeds]
         axes.plot(*zip(*best, strict=True), "+", color="0.1", ms=7, zorder=5, label="lowest, each seed")
         axes.set_yscale("log")
-        label_axes(axes, name, "", "")
-    for axes in grid[-1]:
-        axes.set_xlabel("epoch", fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("loss", fontsize=8)
-    handles, names = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
