@@ -9,6 +9,12 @@ from weightlab.program_text import arguments, call, comment, indented, lines, li
 from weightlab.programs.data import split_lines
 
 TREES = 100
+_SHIFTED = '''def shifted(x, generator):
+    """Pictures x (example, 64), each moved by -1, 0 or 1 pixel across and down."""
+    padded = nn.functional.pad(x.reshape(-1, 8, 8), (1, 1, 1, 1), value=background)
+    down, across = torch.randint(3, (2, len(x)), generator=generator).tolist()
+    moved = [p[i : i + 8, j : j + 8] for p, i, j in zip(padded, down, across)]
+    return torch.stack(moved).flatten(1)'''
 
 
 def imbalance_program(
@@ -30,7 +36,7 @@ def imbalance_program(
         imports.append("from sklearn.ensemble import RandomForestClassifier")
     blocks = [
         _data(experiment, data, thinned),
-        _shifted() if technique == "shift" else "",
+        _SHIFTED if technique == "shift" else "",
         _prepared(experiment, thinned),
         _batches(experiment),
         _training(experiment, data.inputs),
@@ -73,15 +79,6 @@ def _data(experiment: ImbalanceExperiment, data: Dataset, left: Imbalanced) -> s
         "return x[training], y[training], x[test], y[test]" + (", float(-mean / scale)" if shift else ""),
     )
     return f"def load_data():\n{indented(body)}"
-
-
-def _shifted() -> str:
-    return '''def shifted(x, generator):
-    """Pictures x (example, 64), each moved by -1, 0 or 1 pixel across and down."""
-    padded = nn.functional.pad(x.reshape(-1, 8, 8), (1, 1, 1, 1), value=background)
-    down, across = torch.randint(3, (2, len(x)), generator=generator).tolist()
-    moved = [p[i : i + 8, j : j + 8] for p, i, j in zip(padded, down, across)]
-    return torch.stack(moved).flatten(1)'''
 
 
 def _prepared(experiment: ImbalanceExperiment, data: Imbalanced) -> str:
