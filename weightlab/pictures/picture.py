@@ -167,7 +167,6 @@ class TableBuilder:
         *,
         colour: int = 0,
         dashed: bool = False,
-        groups: tuple[int, ...] = (),
     ) -> None:
         """Add a series; `values` is (rows,) or (rows, columns), with an axis `positions` after the rows if several."""
         with np.errstate(over="ignore"):  # beyond float32's range becomes infinite, which leaves a gap
@@ -175,7 +174,7 @@ class TableBuilder:
         first = len(self.columns)
         self.columns.extend(block.transpose(2, 1, 0))
         indices = tuple(range(first, len(self.columns)))
-        self.series.append(Series(view, kind, name, indices, colour, dashed, groups))
+        self.series.append(Series(view, kind, name, indices, colour, dashed))
 
     @property
     def table(self) -> NDArray[np.float32]:
