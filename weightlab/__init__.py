@@ -6,7 +6,7 @@ the same names: run, panel, picture, program, figures. Imports go from a later l
 subject imports another (tests/test_structure.py). Import a name from its module:
 `from weightlab.rules.update_rules import optimizer`.
 
-    validate, devices   refusals of bad input; where a run happens, and on how many threads
+    validate, devices   refusals of bad input, entries by name; where a run happens, and on how many threads
     program_text        how a PyTorch program is written down
 Nouns
     theory/      closed forms: quadratic, signals, noise, loop, imbalance; knows neither rules nor runs

@@ -1,13 +1,30 @@
-"""Clear refusals of bad input: every message names the value, the allowed range and the remedy."""
+"""Clear refusals of bad input: every message names the value, the allowed range and the remedy.
+
+Entries by name, of which one is chosen, are made here too.
+"""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
 
 MAX_SEED = 2**53 - 1  # what a float, and so a link text, still holds exactly
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+def registry(*entries: Entry) -> Mapping[str, Entry]:
+    """The entries by name, in their order; nothing can be added or taken away afterwards."""
+    return MappingProxyType({entry.name: entry for entry in entries})
 
 
 def choose(kind: str, name: object, options: Iterable[str]) -> str:
@@ -25,10 +42,6 @@ def shown(value: object) -> str:
     """The value as a message quotes it, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}…"
-
-
-def _listed(names: list[str], between: str) -> str:
-    return between.join(map(repr, names))
 
 
 def number(

@@ -15,7 +15,6 @@ from offline_pages import OfflineBrowser
 from reach_support import FOCUSED, LOSSES, REACHABLE, ask, focus, panel, press, wait
 from reliability import Record
 
-from weightlab.stage.replay import save_html
 from weightlab.toys.panel import DescentPanel
 
 pytestmark = pytest.mark.long
@@ -82,7 +81,7 @@ def test_axe_finds_nothing_grave_on_any_panel(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_grave_on_a_replay(lab: LabBrowser, tmp_path: Path, scheme: Any) -> None:
     made = DescentPanel("quadratic", ("momentum", "adam"), steps=40)
-    save_html(made, tmp_path / "replay.html", sliders=("learning_rate",))
+    made.save_html(tmp_path / "replay.html", sliders=("learning_rate",))
     made.close()
     page = OfflineBrowser(lab.browser).open(tmp_path / "replay.html", scheme=scheme)
     page.wait("stage.stats.frames > 0")

@@ -15,7 +15,6 @@ from weightlab.playground.panel import TrainingPanel
 from weightlab.signals.panel import SignalPanel
 from weightlab.stage.packed import rounded
 from weightlab.stage.panel import Panel
-from weightlab.stage.replay import save_html
 from weightlab.toys.panel import DescentPanel
 
 RULES = ("gradient_descent", "momentum", "adam")
@@ -43,7 +42,7 @@ def toy() -> Iterator[DescentPanel]:
 @pytest.fixture(scope="module")
 def toy_file(toy: DescentPanel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pages") / "toy.html"
-    save_html(toy, path, sliders=("learning_rate", "momentum"))
+    toy.save_html(path, sliders=("learning_rate", "momentum"))
     return path
 
 
@@ -179,7 +178,7 @@ def test_names_that_look_like_markup_stay_text(offline: OfflineBrowser, tmp_path
     bad = "</script><img src=x onerror=window.broken=1>"
     land = landscape_from_function(lambda a, b: a**2 + b**2, ((-2, 2), (-2, 2)), name=bad)
     panel = DescentPanel(land, steps=5, title=bad)
-    save_html(panel, tmp_path / "bad.html")
+    panel.save_html(tmp_path / "bad.html")
     panel.close()
     page = offline.open(tmp_path / "bad.html")
     page.wait("stage.stats.frames > 0")
@@ -235,7 +234,7 @@ def test_colours_follow_the_system(offline: OfflineBrowser, toy_file: Path) -> N
 def test_a_training_run_plays_with_its_regions(offline: OfflineBrowser, tmp_path: Path) -> None:
     panel = TrainingPanel(depth=2, width=8, steps=40, dataset="moons", learning_rate=0.1)
     panel.run()
-    save_html(panel, tmp_path / "run.html")
+    panel.save_html(tmp_path / "run.html")
     page = offline.open(tmp_path / "run.html")
     page.wait("stage.stats.frames > 0 && stage.rasters.get('regions').painted")
     np.testing.assert_array_equal(shown(page), expected(panel))
@@ -251,7 +250,7 @@ def test_a_training_run_plays_with_its_regions(offline: OfflineBrowser, tmp_path
 
 def test_a_slider_of_whole_pictures_moves_bars_and_words(offline: OfflineBrowser, tmp_path: Path) -> None:
     panel = SignalPanel(depth=6, width=16)
-    save_html(panel, tmp_path / "signal.html", sliders=("depth",))
+    panel.save_html(tmp_path / "signal.html", sliders=("depth",))
     page = offline.open(tmp_path / "signal.html")
     page.wait("stage.stats.frames > 0")
     positions: list[Any] = page.ask("stage.model.get('controls').find(c => c.name === 'depth').positions")

@@ -194,7 +194,7 @@ def test_class_weights_of_an_absent_class_are_refused() -> None:
 
 
 def test_class_weights_are_the_cost_matrix_of_the_true_ratio(digits: Imbalanced) -> None:
-    costs = prepare("cost_matrix", digits, cost_ratio=digits.real_ratio).weights
+    costs = prepare("cost_matrix", digits, cost_ratio=digits.common / digits.rare).weights
     assert costs == pytest.approx(prepare("class_weights", digits).weights, rel=1e-12)
 
 
@@ -223,8 +223,6 @@ def test_a_forest_tells_the_classes_apart_and_repeats(digits: Imbalanced) -> Non
     assert torch.equal(first, forest_logits(training, digits.x_test, trees=20, seed=4))
     area = scores.average_precision(first, digits.y_test, 50)
     assert area > 0.3 and bool(torch.isfinite(first).all())
-    balanced = forest_logits(training, digits.x_test, trees=20, balanced=True)
-    assert scores.average_precision(balanced, digits.y_test, 50) > 0.3
 
 
 def test_imbalanced_learn_is_loaded_only_when_a_technique_needs_it() -> None:
@@ -367,7 +365,7 @@ def test_a_network_that_never_says_rare_has_the_accuracy_of_the_ratio() -> None:
     assert theory.precision(0.9, 0.05, 200) == pytest.approx(0.9 / 10.9)
     assert math.isnan(theory.precision(0.0, 0.0, 200))
     assert theory.starting_share(50) == pytest.approx(1 / 51) and theory.starting_share(50, 50) == 0.5
-    assert theory.settled_pull(50) == pytest.approx(50 / 51**2) and theory.settled_share() == 0.5
+    assert theory.settled_pull(theory.starting_share(50)) == pytest.approx(50 / 51**2) and theory.settled_share() == 0.5
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_untrained_the_biass_share_is_theorys_to_rounding(technique: str) -> Non
 def test_the_first_update_and_the_settled_bias_follow_theory() -> None:
     record = train_techniques(["none"], ratio=200.0, seeds=5, steps=60)["none"]
     settled = record.bias_pulls[20:60, :, 1].mean().item()
-    assert settled == pytest.approx(theory.settled_pull(200), rel=0.2)
+    assert settled == pytest.approx(theory.settled_pull(theory.starting_share(200)), rel=0.2)
     first = train_techniques(["oversample"], ratio=200.0, seeds=5, steps=1)["oversample"].bias_pulls[0, :, 1]
     assert first.mean().item() == pytest.approx(0.25, rel=0.1)
 

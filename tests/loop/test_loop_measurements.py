@@ -28,7 +28,7 @@ from weightlab.theory.loop import logit_gradient
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_run_resumed_with_model_and_optimizer_is_identical_to_the_last_bit(momentum: float) -> None:
     found = resume(with_optimizer=True, momentum=momentum, updates=8)
-    assert found.identical and found.off == 0 and found.loss_apart == 0 and "identical" in repr(found)
+    assert found.identical and found.off == 0 and "identical" in repr(found)
 
 
 def test_without_the_momentum_buffer_the_resumed_run_goes_elsewhere() -> None:

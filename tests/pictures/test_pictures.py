@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_the_scene_is_sent_again_only_when_the_views_change() -> None:
     picture = example()
     stage = Stage(picture)
     first = stage.scene
-    stage.show(picture.with_rows(picture.table * 2, picture.steps))
+    stage.show(replace(picture, table=picture.table * 2))
     assert stage.scene is first
     stage.close()
 

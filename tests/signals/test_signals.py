@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from weightlab.networks.activations import ACTIVATIONS, activation
 from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
 from weightlab.signals.measure import SignalRecord, measure_signals, predict_signals
-from weightlab.theory.signals import gaussian_nodes, signal_propagation, signal_ratio
+from weightlab.theory.signals import gaussian_nodes, signal_propagation
 
 # RMS ratio per layer, forward and backward: width 256, 20 layers, unit-normal input, 20 seeds
 REFERENCE: dict[str, tuple[str, InitializationSettings, float, float]] = {
@@ -64,6 +64,11 @@ def test_biases_of_the_pytorch_default_keep_the_forward_signal_from_vanishing(bi
     assert last.item() == pytest.approx(predicted.forward[-1].item(), rel=0.2)
     assert (last > 0.01) == bias
     assert record.backward_ratios.mean().item() == pytest.approx(1 / math.sqrt(6), abs=0.02)
+
+
+def signal_ratio(fan: float, variance: float, negative_slope: float = 0.0) -> float:
+    """RMS ratio per layer with ReLU (0), leaky ReLU, or no activation (1) (He et al. 2015, eq. 9 to 15)."""
+    return math.sqrt(fan * variance * (1 + negative_slope**2) / 2)
 
 
 def test_the_closed_forms_of_relu_and_linear_layers() -> None:

@@ -19,7 +19,6 @@ from offline_pages import OfflineBrowser, OfflinePage
 
 from weightlab.descent.landscapes import Landscape, landscape_from_function
 from weightlab.stage.controls import Question
-from weightlab.stage.replay import save_html
 from weightlab.teaching.site import build
 from weightlab.toys.panel import DescentPanel
 
@@ -40,7 +39,7 @@ TAG = r"</?(?:a|p|h1|li|ol|td|th|tr|table|img|iframe|header|footer|nav|i|code|sp
 MADE_OF_ESCAPED = {"body", "rest", "links", "entries", "intro", "title", "top", "bottom", "text",
                    "_reading_table(traits['reading'])", "_settings_table(traits)",
                    "mathml(body.strip(), display='block')"}  # fmt: skip
-OWN_WORDS = {"_footer()", "_repository()", "weightlab.__version__", "height", "int(page.name[:2])"}
+OWN_WORDS = {"_footer()", "repository()", "weightlab.__version__", "height", "int(page.name[:2])"}
 # The arguments of a whole page that are no text of anybody's: digests, styles, scripts, base64.
 OWN_PARTS = {"policy", "css", "script", "png", "data", "version"}
 
@@ -111,7 +110,7 @@ def test_a_replay_shows_texts_as_they_are(offline: OfflineBrowser, tmp_path: Pat
     question = Question(HOSTILE, lambda panel: HOSTILE, options=(HOSTILE, "no"), explain=HOSTILE)
     panel = DescentPanel(hostile_bowl(), ("momentum",), steps=20, title=HOSTILE, questions=[question])
     panel.predict(1, HOSTILE)
-    path = save_html(panel, tmp_path / "page.html", note=HOSTILE)
+    path = panel.save_html(tmp_path / "page.html", note=HOSTILE)
     panel.close()
     assert isinstance(path, Path)
     page = offline.open(path, scripts=scripts)

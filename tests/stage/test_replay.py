@@ -24,7 +24,7 @@ from weightlab.playground.panel import TrainingPanel
 from weightlab.scheduling.panel import SchedulePanel
 from weightlab.stage.controls import Question
 from weightlab.stage.packed import BITS, EXACT, Pack, rounded
-from weightlab.stage.replay import save_html
+from weightlab.stage.replay import replay_html
 from weightlab.stopping.panel import EpochsPanel
 from weightlab.toys.panel import DescentPanel
 
@@ -87,7 +87,7 @@ def test_a_toy_with_a_fan_of_a_hundred_positions_stays_under_a_megabyte(
     tmp_path: Path, record_property: Record
 ) -> None:
     panel = DescentPanel("rotated_quadratic", ("gradient_descent", "momentum", "adam"), steps=300)
-    path = save_html(panel, tmp_path / "toy.html")
+    path = panel.save_html(tmp_path / "toy.html")
     assert isinstance(path, Path) and path.stat().st_size < 1_000_000
     record_property("megabytes", path.stat().st_size / 1e6)
     message, blocks = page_data(path.read_text(encoding="utf-8"))
@@ -102,28 +102,28 @@ def test_a_toy_with_a_fan_of_a_hundred_positions_stays_under_a_megabyte(
 def test_only_sliders_whose_pictures_are_there_can_be_moved() -> None:
     panel = DescentPanel("rotated_quadratic", ("momentum",), steps=20)
     for wanted in ((), ("momentum",), ("steps", "learning_rate")):
-        message, _ = page_data(str(save_html(panel, sliders=wanted)))
+        message, _ = page_data(replay_html(panel, sliders=wanted))
         kinds = {control["name"]: control["kind"] for control in message["traits"]["controls"]}
         assert {name for name, kind in kinds.items() if kind != "fixed"} == set(message["fans"]) == set(wanted)
 
 
 def test_a_slider_that_needs_the_kernel_is_refused() -> None:
     with pytest.raises(ValueError, match="'width', which needs the kernel"):
-        save_html(EpochsPanel(epochs=2), sliders=("width",))
+        replay_html(EpochsPanel(epochs=2), sliders=("width",))
     with pytest.raises(ValueError, match="unknown slider .speed.*learning_rate"):
-        save_html(DescentPanel(steps=5), sliders=("speed",))
+        replay_html(DescentPanel(steps=5), sliders=("speed",))
 
 
 def test_a_closed_panel_is_refused() -> None:
     panel = DescentPanel(steps=5)
     panel.close()
     with pytest.raises(ValueError, match="before close"):
-        save_html(panel)
+        replay_html(panel)
 
 
 def test_a_slider_with_whole_pictures_brings_them_all() -> None:
     panel = SchedulePanel("step", steps=40)
-    message, blocks = page_data(str(save_html(panel, sliders=("noise",))))
+    message, blocks = page_data(replay_html(panel, sliders=("noise",)))
     fan = message["fans"]["noise"]["message"]
     assert len(fan["whole"]) == len(fan["positions"]) == len(fan["tried"]) > 20
     panel.set(noise=fan["positions"][-1])
@@ -136,7 +136,7 @@ def test_a_slider_with_whole_pictures_brings_them_all() -> None:
 def test_a_training_run_is_there_to_its_last_row_without_its_buttons() -> None:
     panel = TrainingPanel(depth=1, width=4, steps=30, dataset="moons", learning_rate=0.1)
     panel.run(12)
-    message, blocks = page_data(str(save_html(panel)))
+    message, blocks = page_data(replay_html(panel))
     traits = message["traits"]
     assert panel._shown is not None and len(panel._shown.steps) == 12
     np.testing.assert_array_equal(unpacked(traits["picture"]["table"], blocks)[0], rounded(panel._shown.table))
@@ -149,7 +149,7 @@ def test_a_training_run_is_there_to_its_last_row_without_its_buttons() -> None:
 def test_rows_that_reached_the_notebook_as_messages_reach_the_page_too() -> None:
     panel = StepperPanel(lines=3)
     panel._one_step()
-    message, _ = page_data(str(save_html(panel)))
+    message, _ = page_data(replay_html(panel))
     assert message["traits"]["picture"]["steps"]["shape"][1] == len(panel.record.lines) == 5
 
 
@@ -157,7 +157,7 @@ def test_answered_questions_stay_and_open_ones_do_not() -> None:
     asked = [Question("How many?", lambda panel: 3.0), Question("How far?", lambda panel: 4.0)]
     panel = DescentPanel(steps=5, questions=asked)
     panel.predict(2, 4.0)
-    message, _ = page_data(str(save_html(panel)))
+    message, _ = page_data(replay_html(panel))
     assert [question["text"] for question in message["traits"]["questions"]] == ["How far?"]
 
 
@@ -178,7 +178,7 @@ class Outline(HTMLParser):
 
 def test_the_page_asks_for_nothing_and_says_what_it_shows() -> None:
     panel = DescentPanel("rotated_quadratic", ("momentum",), steps=20, title="A <bowl> & more")
-    text = str(save_html(panel))
+    text = replay_html(panel)
     tags = Outline(text).tags
     sources = [
         value for _, given in tags for name, value in given.items() if name in {"src", "href", "action"} and value
@@ -194,7 +194,7 @@ def test_the_page_asks_for_nothing_and_says_what_it_shows() -> None:
 def test_saving_leaves_the_panel_as_it_was() -> None:
     panel = DescentPanel("rotated_quadratic", ("momentum",), steps=20)
     before = (dict(panel.values), panel.picture["table"], panel.reading, panel.summary)
-    save_html(panel, sliders=("momentum",))
+    replay_html(panel, sliders=("momentum",))
     assert (dict(panel.values), panel.picture["table"], panel.reading, panel.summary) == before
 
 

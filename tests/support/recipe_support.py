@@ -2,7 +2,7 @@
 
 A recipe is the code blocks behind comments such as
 
-    <!-- recipe: loss | weightlab/networks/losses.py | below: for entry in ( -->
+    <!-- recipe: loss | weightlab/networks/losses.py | below: LOSSES = registry( -->
 
 which say what it adds, to which file, and where: below the one line that begins so, or above it. The code is indented
 as the lines there are. `new` in the last place: it is a whole file.

@@ -9,8 +9,9 @@ import pytest
 import torch
 from training_support import small_and_exact as small
 
+from weightlab.networks.architectures import flat_weights
 from weightlab.rules.update_rules import optimizer
-from weightlab.surfaces.planes import flat_weights, loss_function
+from weightlab.surfaces.planes import loss_function
 from weightlab.surfaces.sharpness import (
     SharpnessMeter,
     SharpnessWatch,

@@ -6,13 +6,12 @@ import pytest
 import torch
 from training_support import small_and_exact as small
 
-from weightlab.networks.architectures import Network
+from weightlab.networks.architectures import Network, flat_weights
 from weightlab.networks.datasets import dataset
 from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import model
 from weightlab.surfaces.planes import (
     filter_normalized,
-    flat_weights,
     loss_function,
     loss_on_plane,
     path_plane,
@@ -20,7 +19,7 @@ from weightlab.surfaces.planes import (
     random_plane,
     rescaled,
 )
-from weightlab.surfaces.weight_paths import follow
+from weightlab.surfaces.weight_paths import component_shares, follow
 from weightlab.training.run import Training
 
 
@@ -63,7 +62,7 @@ def test_a_flat_path_is_held_whole_by_its_plane() -> None:
     basis = torch.linalg.qr(torch.randn(50, 2, generator=generator, dtype=torch.float64)).Q
     path = torch.randn(20, 2, generator=generator, dtype=torch.float64) @ basis.T + 1.0
     plane = path_plane(path)
-    assert plane.explained is not None and sum(plane.explained) == pytest.approx(1.0)
+    assert float(component_shares(path, 2).sum()) == pytest.approx(1.0)
     a, b = plane.coordinates(path).unbind(-1)
     assert torch.allclose(plane.points(a, b), path, atol=1e-12)
     assert float(plane.across @ plane.up) == pytest.approx(0.0, abs=1e-12)
@@ -72,7 +71,7 @@ def test_a_flat_path_is_held_whole_by_its_plane() -> None:
 def test_a_real_path_is_told_with_the_share_its_plane_explains() -> None:
     path = follow(small(steps=40), every=4).weights
     plane = path_plane(path)
-    first, second = plane.explained or (0.0, 0.0)
+    first, second = component_shares(path, 2).tolist()
     offsets = path - path[-1]
     a, b = plane.coordinates(path).unbind(-1)
     kept = (plane.points(a, b) - plane.origin).square().sum() / offsets.square().sum()

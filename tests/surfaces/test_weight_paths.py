@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from weightlab.networks.architectures import flat_weights
 from weightlab.networks.datasets import dataset
-from weightlab.surfaces.planes import Plane, flat_weights, random_plane
+from weightlab.surfaces.planes import Plane, random_plane
 from weightlab.surfaces.weight_paths import (
     WeightPath,
     component_shares,

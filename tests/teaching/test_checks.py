@@ -20,7 +20,6 @@ from weightlab.teaching.checks import (
     check_function,
     check_number,
     check_run,
-    check_settings,
 )
 
 
@@ -44,7 +43,6 @@ UNANSWERED: dict[str, Callable[[], Verdict]] = {
     "function": lambda: check_function(..., reference_step, INPUTS),
     "function that returns ...": lambda: check_function(lambda w, g, lr: ..., reference_step, INPUTS),
     "run": lambda: check_run(..., loss_of, at_most=1),
-    "settings": lambda: check_settings({"learning_rate": ..., "momentum": ...}, loss_of, at_most=1),
 }
 
 
@@ -53,11 +51,6 @@ def test_an_unanswered_stub_is_no_error_and_no_failure(case: str) -> None:
     verdict = UNANSWERED[case]()
     assert verdict.passed is None
     assert repr(verdict).startswith("○ not answered yet") and "\n" not in repr(verdict)
-
-
-def test_settings_answered_in_part_name_those_still_to_be_given() -> None:
-    verdict = check_settings({"learning_rate": 0.1, "momentum": ...}, loss_of, at_most=1)
-    assert repr(verdict) == "○ not answered yet: momentum still to be given"
 
 
 @pytest.mark.parametrize(
@@ -289,22 +282,17 @@ def test_the_ends_of_a_goal_belong_to_it() -> None:
     assert check_run(2.0, loss_of, at_least=4, at_most=4).passed
 
 
-def test_settings_are_judged_as_a_run_is() -> None:
-    def measured(a: float, b: float) -> float:
-        return a - b
-
-    assert repr(check_settings({"a": 1, "b": 3}, measured, at_least=0, quantity="gap", hint="more a")) == (
+def test_a_goal_with_one_end_says_so() -> None:
+    assert repr(check_run(-2, float, at_least=0, quantity="gap", hint="more a")) == (
         "✗ not yet: gap -2 is too small by 2, the goal is at least 0. Hint: more a"
     )
-    assert repr(check_settings({"a": 1, "b": 0}, measured, at_most=0)) == (
+    assert repr(check_run(1, float, at_most=0)) == (
         "✗ not yet: measured value 1 is too large by 1, the goal is at most 0."
     )
-    assert repr(check_settings({"a": 1, "b": 0}, measured, at_most=1, at_least=0)) == (
+    assert repr(check_run(1, float, at_most=1, at_least=0)) == (
         "✓ right: measured value 1, the goal is at least 0 and at most 1"
     )
-    verdict = check_settings({"a": ..., "b": ..., "c": 1}, measured, at_most=0)
-    assert repr(verdict) == "○ not answered yet: a, b still to be given"
-    assert check_settings({"a": ..., "b": ...}, measured, at_most=0).message == NOT_ANSWERED
+    assert check_run(..., float, at_most=0).message == NOT_ANSWERED
 
 
 def test_an_object_that_has_a_shape_but_no_item_is_no_number() -> None:
@@ -321,12 +309,12 @@ def test_a_goal_may_have_two_ends() -> None:
 
 
 def test_a_refused_setting_becomes_the_verdict() -> None:
-    def measured(learning_rate: float, momentum: float) -> float:
-        return float(optimizer("momentum", learning_rate=learning_rate, momentum=momentum).learning_rate)
+    def measured(momentum: float) -> float:
+        return float(optimizer("momentum", learning_rate=0.1, momentum=momentum).learning_rate)
 
-    verdict = check_settings({"learning_rate": 0.1, "momentum": 1.2}, measured, at_most=1)
+    verdict = check_run(1.2, measured, at_most=1)
     assert verdict.passed is False and "momentum must be in [0, 1), got 1.2" in verdict.message
-    assert check_settings({"learning_rate": 0.1, "momentum": 0.9}, measured, at_most=1).passed
+    assert check_run(0.9, measured, at_most=1).passed
 
 
 def test_a_check_written_wrongly_is_an_error_of_its_own() -> None:

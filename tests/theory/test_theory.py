@@ -50,7 +50,7 @@ def test_roots_are_the_eigenvalues_of_the_iteration(rule: str, eta: float, mu: f
 def test_complex_heavy_ball_roots_have_modulus_root_mu_whatever_the_learning_rate(
     eta: float, mu: float, eigenvalue: float
 ) -> None:
-    larger, smaller = (complex(root) for root in theory.heavy_ball_roots(eta, mu, eigenvalue))
+    larger, smaller = (complex(root) for root in theory.roots("momentum", eta, mu, eigenvalue))
     inside = (1 - math.sqrt(mu)) ** 2 * 1.000001 < eta * eigenvalue < (1 + math.sqrt(mu)) ** 2 * 0.999999
     if inside:
         assert larger.imag != 0
@@ -118,7 +118,7 @@ def test_the_textbook_nesterov_contracts_by_one_minus_one_over_root_kappa(kappa:
     eta, mu, rate = theory.standard_nesterov(0.5, 0.5 * kappa)
     assert (eta, rate) == pytest.approx((1 / (0.5 * kappa), 1 - 1 / math.sqrt(kappa)))
     between = np.geomspace(0.5, 0.5 * kappa, 50)
-    assert theory.nesterov_rate(eta, mu, between) == pytest.approx(rate, abs=1e-7)
+    assert theory.convergence_rate("nesterov", eta, mu, between) == pytest.approx(rate, abs=1e-7)
     assert theory.nesterov_critical_momentum(eta, 0.5) == pytest.approx(mu)
     assert theory.best_heavy_ball(1, kappa)[2] < theory.best_nesterov(1, kappa)[2] < rate
 

@@ -17,7 +17,7 @@ POINTWISE: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
     "convergence_rate": (lambda eta, mu: theory.convergence_rate("momentum", eta, mu, (1.0, 3.0)), (0.3, 0.5)),
     "learning_rate_limit": (lambda mu, top: theory.learning_rate_limit("nesterov", mu, top), (0.5, 3.0)),
     "heavy_ball_rate": (lambda eta, mu: theory.heavy_ball_rate(eta, mu, 2.0), (0.3, 0.5)),
-    "nesterov_rate": (lambda eta, mu: theory.nesterov_rate(eta, mu, 2.0), (0.3, 0.5)),
+    "rate of nesterov": (lambda eta, mu: theory.convergence_rate("nesterov", eta, mu, 2.0), (0.3, 0.5)),
     "heavy_ball_limit": (theory.heavy_ball_limit, (0.5, 3.0)),
     "nesterov_limit": (theory.nesterov_limit, (0.5, 3.0)),
     "critical_momentum": (theory.critical_momentum, (0.3, 2.0)),
@@ -62,8 +62,7 @@ def test_the_shorter_names_are_what_they_stand_for() -> None:
     for eta, mu, value in ((0.3, 0.6, 2.0), (1.7, 0.9, 1.0)):
         rate = theory.convergence_rate("gradient_descent", eta, 0.0, value)
         assert theory.gradient_descent_factor(eta, value) == pytest.approx(rate) == pytest.approx(abs(1 - eta * value))
-        assert theory.nesterov_roots(eta, mu, value) == theory.roots("nesterov", eta, mu, value)
-        assert theory.heavy_ball_roots(eta, mu, value) == theory.roots("momentum", eta, mu, value)
+        assert theory.heavy_ball_rate(eta, mu, value) == theory.convergence_rate("momentum", eta, mu, value)
 
 
 def test_the_ends_of_every_range_belong_to_it_where_they_mean_something() -> None:

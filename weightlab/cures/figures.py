@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from torch import Tensor
 
-from weightlab.pictures.style import DASHES, PALETTE, Still, label_axes, new_figure, to_still
+from weightlab.pictures.style import THEORY, Still, draw_magnitudes, label_axes, new_figure, to_still
 
 Curves = Mapping[str, Tensor]  # name -> magnitudes (seed, place)
 
@@ -41,7 +38,10 @@ def gradients_figure(
     every = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, curves) in zip(every, panels.items(), strict=True):
         for number, (name, magnitudes) in enumerate(curves.items()):
-            _draw(axes, magnitudes, name, number, (theory or {}).get(title, {}).get(name))
+            draw_magnitudes(axes, magnitudes, name, number)
+            expected = (theory or {}).get(title, {}).get(name)
+            if expected is not None:
+                axes.plot(range(1, len(expected) + 1), expected.numpy(), **{**THEORY, "ms": 2.5})
         label_axes(axes, title, place, "norm of the gradient")
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(numticks=8))
@@ -49,14 +49,3 @@ def gradients_figure(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.18), ncols=2)
     return figure
-
-
-def _draw(axes: Axes, magnitudes: Tensor, name: str, number: int, theory: Tensor | None) -> None:
-    logs = torch.where(magnitudes > 0, magnitudes.double(), torch.nan).log().numpy()
-    places = np.arange(1, logs.shape[1] + 1)
-    middle, spread = logs.mean(axis=0), logs.std(axis=0)
-    colour = PALETTE[number % len(PALETTE)]
-    axes.plot(places, np.exp(middle), ls=DASHES[number % len(DASHES)], color=colour, lw=1.8, label=name)
-    axes.fill_between(places, np.exp(middle - spread), np.exp(middle + spread), color=colour, alpha=0.18, lw=0)
-    if theory is not None:
-        axes.plot(places, theory.numpy(), ls="", marker=".", color="0.1", ms=2.5, zorder=5)

@@ -44,7 +44,13 @@ def time_gradients_program(
             initialization_lines(start, chosen.hidden_activation, layers),
             _opened(kind, keep_bias),
         ),
-        _measurement(kind),
+        lines(
+            "logits, states = model(x)",
+            f"for {'h, c' if kind.memory else 'h'} in states:",
+            "    h.retain_grad()",
+            "    c.retain_grad()" if kind.memory else "",
+            "nn.functional.cross_entropy(logits, y).backward()",
+        ),
         _ending(kind),
     ]
     imports = ["import torch", "from torch import nn", *examples.imports]
@@ -84,17 +90,6 @@ def _opened(cell: Cell, keep_bias: float) -> str:
         return ""
     added = f"chunk({cell.gates})[{cell.keep_gate}].add_({literal(keep_bias)})"
     return f"model.cell.bias_ih.data.{added}  # the {cell.gate_label}: keeps the state"
-
-
-def _measurement(cell: Cell) -> str:
-    kept = "for h in states:\n    h.retain_grad()"
-    if cell.memory:
-        kept = "for h, c in states:\n    h.retain_grad()\n    c.retain_grad()"
-    return lines(
-        "logits, states = model(x)",
-        kept,
-        "nn.functional.cross_entropy(logits, y).backward()",
-    )
 
 
 def _ending(cell: Cell) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from weightlab.networks.time_gradients import open_keep_gates, time_gradients
 from weightlab.rules.update_rules import optimizer
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.run import Training
-from weightlab.validate import choose, whole_number
+from weightlab.validate import choose, registry, whole_number
 
 PROBE = 64  # training examples on which gradients over time are measured
 CLIP_NORM, CLIP_VALUE, KEEP_BIAS, L1, L2 = 1.0, 0.01, 3.0, 1e-3, 0.1
@@ -62,48 +61,23 @@ _DEEP: dict[str, str | int] = {"name": "mlp", "depth": 8, "width": 32}
 _RECURRENT: dict[str, str | int] = {**_DEEP, "name": "rnn", "depth": 1, "reading": "pixels", "activation": "tanh"}
 _LEVEL = initialization("orthogonal", gain=1.3)
 
-DISEASES: Mapping[str, Disease] = MappingProxyType(
-    {
-        disease.name: disease
-        for disease in (
-            Disease(
-                "deep_vanishing",
-                "deep, vanishing",
-                {**_DEEP, "activation": "sigmoid"},
-                initialization("xavier_normal"),
-                initialization("xavier_normal", gain=6.0),
-                "tanh",
-                100,
-            ),
-            Disease(
-                "deep_exploding",
-                "deep, exploding",
-                {**_DEEP, "activation": "relu"},
-                initialization("normal", std=0.5),
-                initialization("he_normal"),
-                "tanh",
-                100,
-            ),
-            Disease(
-                "recurrent_vanishing",
-                "recurrent, vanishing",
-                _RECURRENT,
-                initialization("pytorch_default"),
-                _LEVEL,
-                "relu",
-                5,
-            ),
-            Disease(
-                "recurrent_exploding",
-                "recurrent, exploding",
-                _RECURRENT,
-                initialization("orthogonal", gain=2.0),
-                _LEVEL,
-                "relu",
-                5,
-            ),
-        )
-    }
+DISEASES = registry(
+    Disease(
+        "deep_vanishing", "deep, vanishing", {**_DEEP, "activation": "sigmoid"},
+        initialization("xavier_normal"), initialization("xavier_normal", gain=6.0), "tanh", 100,
+    ),
+    Disease(
+        "deep_exploding", "deep, exploding", {**_DEEP, "activation": "relu"},
+        initialization("normal", std=0.5), initialization("he_normal"), "tanh", 100,
+    ),
+    Disease(
+        "recurrent_vanishing", "recurrent, vanishing", _RECURRENT,
+        initialization("pytorch_default"), _LEVEL, "relu", 5,
+    ),
+    Disease(
+        "recurrent_exploding", "recurrent, exploding", _RECURRENT,
+        initialization("orthogonal", gain=2.0), _LEVEL, "relu", 5,
+    ),
 )
 
 
@@ -139,30 +113,21 @@ def _other_activation(run: TrainingExperiment, disease: Disease) -> TrainingExpe
     return run.replace(model=run.model.replace(activation=disease.better_activation))
 
 
-CURES: Mapping[str, Cure] = MappingProxyType(
-    {
-        cure.name: cure
-        for cure in (
-            Cure("none", "untreated", lambda run, disease: run),
-            Cure("clip_norm", f"clip norm at {CLIP_NORM:g}", lambda run, disease: run.replace(clip_norm=CLIP_NORM)),
-            Cure("clip_value", f"clip value {CLIP_VALUE:g}", lambda run, disease: run.replace(clip_value=CLIP_VALUE)),
-            Cure(
-                "initialization",
-                "initialization",
-                lambda run, disease: run.replace(initialization=disease.better_start),
-            ),
-            Cure("activation", "activation", _other_activation),
-            Cure("batch_norm", "batch norm", _switch("batch_norm"), "batch_norm"),
-            Cure("residual", "residual", _switch("residual"), "residual"),
-            Cure("lstm", "LSTM", _gated("lstm"), "gates"),
-            Cure("gru", "GRU", _gated("gru"), "gates"),
-            Cure("open_lstm", f"LSTM, keep {KEEP_BIAS:g}", _gated("lstm"), "gates", KEEP_BIAS),
-            Cure("open_gru", f"GRU, keep {KEEP_BIAS:g}", _gated("gru"), "gates", KEEP_BIAS),
-            Cure("slower", "η / 1000", _slower),
-            Cure("l1", f"L1 {L1:g}", lambda run, disease: run.replace(l1=L1)),
-            Cure("l2", f"L2 {L2:g}", lambda run, disease: run.replace(l2=L2)),
-        )
-    }
+CURES = registry(
+    Cure("none", "untreated", lambda run, disease: run),
+    Cure("clip_norm", f"clip norm at {CLIP_NORM:g}", lambda run, disease: run.replace(clip_norm=CLIP_NORM)),
+    Cure("clip_value", f"clip value {CLIP_VALUE:g}", lambda run, disease: run.replace(clip_value=CLIP_VALUE)),
+    Cure("initialization", "initialization", lambda run, disease: run.replace(initialization=disease.better_start)),
+    Cure("activation", "activation", _other_activation),
+    Cure("batch_norm", "batch norm", _switch("batch_norm"), "batch_norm"),
+    Cure("residual", "residual", _switch("residual"), "residual"),
+    Cure("lstm", "LSTM", _gated("lstm"), "gates"),
+    Cure("gru", "GRU", _gated("gru"), "gates"),
+    Cure("open_lstm", f"LSTM, keep {KEEP_BIAS:g}", _gated("lstm"), "gates", KEEP_BIAS),
+    Cure("open_gru", f"GRU, keep {KEEP_BIAS:g}", _gated("gru"), "gates", KEEP_BIAS),
+    Cure("slower", "η / 1000", _slower),
+    Cure("l1", f"L1 {L1:g}", lambda run, disease: run.replace(l1=L1)),
+    Cure("l2", f"L2 {L2:g}", lambda run, disease: run.replace(l2=L2)),
 )
 
 

@@ -179,20 +179,21 @@ class EnsembleFilm(Rows):
         low, high = self.shares[best].min(), self.shares[best].max()
         rows = []
         theory = self.choices.first_gradients
+
+        def told(some: Sequence[str]) -> str:
+            return _names(some) if theory is None else f"{len(some)} of {len(names)} choices"
+
         if theory is not None:
             start = self._tables[0][0, 2 * len(names) :]
             for i in (0, len(names) // 2, len(names) - 1):
                 rows.append(row(f"first gradient 1 : last, {names[i]}", f"{float(theory[i]):.1g}", f"{start[i]:.1g}"))
         rows.append(row(f"right most often: {names[best]}", "", f"{middle[best]:.0%} ({low:.0%} to {high:.0%})"))
         near = [name for name, share in zip(names, middle, strict=True) if share >= middle[best] - NEAR]
-        label = f"within {100 * NEAR:.0f} points of it"
-        rows.append(row(label, "", _names(near) if theory is None else _count(near, names)))
+        rows.append(row(f"within {100 * NEAR:.0f} points of it", "", told(near)))
         guess = 1 / self._ensemble.experiments[0].dataset.classes + NEAR
         guessing = [name for name, share in zip(names, middle, strict=True) if share < guess]
         if 0 < len(guessing) < len(names):
-            rows.append(
-                row("no better than guessing", "", _names(guessing) if theory is None else _count(guessing, names))
-            )
+            rows.append(row("no better than guessing", "", told(guessing)))
         done, last = self._ensemble.steps_done, self._ensemble.experiments[0].steps
         return [*rows, verdict(f"{done} of {last} updates, {self.gone.size} networks. {self.diverged()}")]
 
@@ -215,10 +216,6 @@ class EnsembleFilm(Rows):
 def _names(rates: Sequence[str]) -> str:
     """η = 0.1, 0.22."""
     return ", ".join([rates[0], *(name.removeprefix("η = ") for name in rates[1:])])
-
-
-def _count(some: Sequence[str], names: Sequence[str]) -> str:
-    return f"{len(some)} of {len(names)} choices"
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 
-from weightlab.networks.architectures import MLP, HiddenLayer, Network
+from weightlab.networks.architectures import MLP, HiddenLayer, Network, flat_weights
 from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import initialize
 from weightlab.rules.update_rules import UPDATE_RULES
@@ -173,7 +173,7 @@ def _through_layers(network: MLP, parameters: Sequence[Tensor], x: Tensor) -> Te
 
 def _first_weights(experiment: TrainingExperiment, network: Network) -> Tensor:
     initialize(network, experiment.initialization, experiment.model.hidden_activation, streams(experiment.seed)[0])
-    return nn.utils.parameters_to_vector(network.parameters()).detach()
+    return flat_weights(network)
 
 
 def _views(network: Network, flat: Tensor) -> dict[str, Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from weightlab.imbalance.scores import Scores, average_precision, score
+from weightlab.networks.architectures import flat_weights
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import initialize, model
 
@@ -50,14 +51,8 @@ class ImbalanceRecord:
 
     def of(self, runs: slice) -> ImbalanceRecord:
         """Some of the runs alone."""
-        return ImbalanceRecord(
-            self.pulls[:, runs],
-            self.bias_pulls[:, runs],
-            self.rare_seen[:, runs],
-            self.evaluated,
-            self.logits[:, runs],
-            self.test_labels[runs],
-        )
+        by_step = {name: getattr(self, name)[:, runs] for name in ("pulls", "bias_pulls", "rare_seen", "logits")}
+        return replace(self, **by_step, test_labels=self.test_labels[runs])
 
     def share(self, first: int, last: int) -> Tensor:
         """(run,): the same over updates first <= step < last."""
@@ -98,7 +93,7 @@ class Networks:
             with torch.no_grad():
                 for parameter in output.parameters():
                     parameter.zero_()
-            rows.append(nn.utils.parameters_to_vector(network.parameters()).detach())
+            rows.append(flat_weights(network))
         self.weights = torch.stack(rows).requires_grad_()
 
     def logits(self, x: Tensor, weights: Tensor | None = None) -> Tensor:

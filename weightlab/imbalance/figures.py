@@ -17,7 +17,8 @@ from torch import Tensor
 from weightlab.imbalance.class_gradients import ImbalanceRecord, windowed_mean
 from weightlab.imbalance.scores import Confusion, Scores, confusion
 from weightlab.imbalance.techniques import TECHNIQUES
-from weightlab.pictures.style import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.pictures.style import MARKERS, PALETTE, draw_band, label_axes, line_style, new_figure
+from weightlab.theory.imbalance import settled_pull
 
 
 def ratio_figure(records: Mapping[float, ImbalanceRecord], never: Sequence[float]) -> Figure:
@@ -66,7 +67,7 @@ def shares_figure(records: Mapping[str, ImbalanceRecord], weighted_shares: Mappi
         q = weighted_shares[name]
         share.plot([1], [q], mew=1.8, zorder=6, clip_on=False, **cross)
         pull.plot([1], [q / 2], mew=1.8, zorder=6, clip_on=False, **cross)
-        pull.axhline(q * (1 - q), **dotted)
+        pull.axhline(settled_pull(q), **dotted)
     share.axhline(0.5, **dotted)
     share.plot([], [], mew=1.6, label="theory, untrained", **cross)
     for axes in (share, pull):
@@ -112,8 +113,8 @@ def thresholds_figure(
     all_axes = figure.subplots(1, 1 + len(marks), width_ratios=[1.7, *[1] * len(marks)], squeeze=False)[0]
     axes = all_axes[0]
     for number, (name, (precision, recall)) in enumerate(curves.items()):
-        style = {"ls": DASHES[number % len(DASHES)], "color": PALETTE[number % len(PALETTE)]}
-        axes.plot(recall.numpy(), precision.numpy(), drawstyle="steps-post", lw=1.6, label=name, **style)
+        steps = {"drawstyle": "steps-post", "lw": 1.6, **line_style(number)}
+        axes.plot(recall.numpy(), precision.numpy(), label=name, **steps)
     for text, scores in marks.items():
         at = float(scores.recall), float(scores.precision)
         axes.plot(*at, marker="+", color="0.1", ms=10, mew=1.8, zorder=5)
@@ -128,7 +129,7 @@ def thresholds_figure(
     return figure
 
 
-def _matrix(axes: Axes, title: str, matrix: Confusion, names: tuple[str, str]) -> None:
+def _matrix(axes: Axes, title: str, matrix: Confusion[float], names: tuple[str, str]) -> None:
     values = np.array(matrix.matrix)
     shares = values / values.sum(axis=1, keepdims=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.4, aspect="equal")
@@ -157,15 +158,10 @@ def leak_figure(results: Mapping[str, tuple[Tensor, Tensor]], chance: float = 0.
 
 def _band(axes: Axes, x: np.ndarray, values: Tensor, name: str, number: int) -> None:
     """Mean and standard deviation of values (x, seed); a seed without a value (no alarm at all) is left out."""
-    array = values.double().numpy()
-    known = np.isfinite(array)
-    count = np.maximum(known.sum(axis=1), 1)
-    filled = np.where(known, array, 0.0)
-    mean = np.where(known.any(axis=1), filled.sum(axis=1) / count, np.nan)
-    spread = np.sqrt(np.where(known, (array - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)
-    style = {"ls": DASHES[number % len(DASHES)], "color": PALETTE[number % len(PALETTE)]}
-    axes.plot(x, mean, lw=1.8, label=name, **style)
-    axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=0.16, lw=0)
+    known = values.double()
+    mean = known.nanmean(dim=1)
+    spread = (known - mean[:, None]).square().nanmean(dim=1).sqrt()
+    draw_band(axes, x, mean, mean - spread, mean + spread, name, number, alpha=0.16)
 
 
 def _dots(

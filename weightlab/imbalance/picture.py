@@ -113,9 +113,8 @@ def _level(height: float) -> np.ndarray:
 
 def _cells(recall: Tensor, alarms: Tensor, ratio: float) -> np.ndarray:
     """(row, 4) cases in the order of CELLS."""
-    found = scores.confusion(1.0, 1.0, ratio, CASES)
-    rare, common = found.found, found.false_alarms
-    return torch.stack([rare * recall, rare * (1 - recall), common * alarms, common * (1 - alarms)], dim=1).numpy()
+    cases = scores.confusion(recall, alarms, ratio, CASES)
+    return torch.stack([cases.found, cases.missed, cases.false_alarms, cases.passed], dim=1).numpy()
 
 
 def _curve(logits: Tensor, labels: Tensor, ratio: float, name: str, colour: int) -> Reference:

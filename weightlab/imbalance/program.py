@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from weightlab.imbalance.run import ImbalanceExperiment
-from weightlab.imbalance.techniques import NEIGHBOURS, NOISE, TASKS, TECHNIQUES, TEST_FRACTION
+from weightlab.imbalance.techniques import NOISE, TASKS, TECHNIQUES, TEST_FRACTION, Imbalanced
 from weightlab.networks.datasets import Dataset, dataset
-from weightlab.program_text import comment, indented, lines, literal, program
+from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
 from weightlab.programs.data import split_lines
 
 TREES = 100
-_SAMPLERS: Mapping[str, tuple[str, str, str]] = MappingProxyType({
-    # technique -> (module, class, further arguments)
-    "undersample": ("imblearn.under_sampling", "RandomUnderSampler", ""),
-    "oversample": ("imblearn.over_sampling", "RandomOverSampler", ""),
-    "smote": ("imblearn.over_sampling", "SMOTE", ", k_neighbors={}"),
-})
+_SHIFTED = '''def shifted(x, generator):
+    """Pictures x (example, 64), each moved by -1, 0 or 1 pixel across and down."""
+    padded = nn.functional.pad(x.reshape(-1, 8, 8), (1, 1, 1, 1), value=background)
+    down, across = torch.randint(3, (2, len(x)), generator=generator).tolist()
+    moved = [p[i : i + 8, j : j + 8] for p, i, j in zip(padded, down, across)]
+    return torch.stack(moved).flatten(1)'''
 
 
 def imbalance_program(
@@ -29,18 +26,18 @@ def imbalance_program(
     that it leaves out. It leaves `logits`: name -> (test,), and `shares`: name -> (update,).
     """
     data = dataset(TASKS[experiment.task].dataset, seed=experiment.seed, validation_fraction=TEST_FRACTION)
-    technique = experiment.technique
+    thinned = experiment.data()
+    technique, sampler = experiment.technique, TECHNIQUES[experiment.technique].sampler
     imports = ["import torch", "from sklearn.metrics import average_precision_score", "from torch import nn"]
     imports.append(f"from sklearn.datasets import load_{data.name}")
-    if technique in _SAMPLERS and len({*_thinned(experiment, data)}) > 1:
-        module, name, _ = _SAMPLERS[technique]
-        imports.append(f"from {module} import {name}")
+    if sampler is not None and thinned.common != thinned.rare:
+        imports.append(f"from {sampler.module} import {sampler.name}")
     if forest:
         imports.append("from sklearn.ensemble import RandomForestClassifier")
     blocks = [
-        _data(experiment, data),
-        _shifted() if technique == "shift" else "",
-        _prepared(experiment, _thinned(experiment, data)),
+        _data(experiment, data, thinned),
+        _SHIFTED if technique == "shift" else "",
+        _prepared(experiment, thinned),
         _batches(experiment),
         _training(experiment, data.inputs),
         "torch.set_num_threads(1)  # small networks are slower on several, and sums round differently",
@@ -56,34 +53,16 @@ def imbalance_program(
     return program(summary, imports, blocks)
 
 
-def _counts(experiment: ImbalanceExperiment, data: Dataset) -> tuple[int, int]:
-    """Common and rare examples in the training split before it is thinned."""
-    rare = int((data.y_train == TASKS[experiment.task].rare).sum())
-    return len(data.y_train) - rare, rare
-
-
-def _cuts_common(experiment: ImbalanceExperiment, data: Dataset) -> bool:
-    """Whether there are too few rare examples for the ratio, so that common ones are left out."""
-    common, rare = _counts(experiment, data)
-    return round(common / experiment.ratio) > rare
-
-
-def _thinned(experiment: ImbalanceExperiment, data: Dataset) -> tuple[int, int]:
-    """Common and rare examples afterwards, as weightlab.imbalance.techniques has it."""
-    common, rare = _counts(experiment, data)
-    if _cuts_common(experiment, data):
-        return round(rare * experiment.ratio), rare
-    return common, max(1, round(common / experiment.ratio))
-
-
-def _data(experiment: ImbalanceExperiment, data: Dataset) -> str:
+def _data(experiment: ImbalanceExperiment, data: Dataset, left: Imbalanced) -> str:
+    """The function `load_data()`; `left`: what is left of `data` for training."""
     task = TASKS[experiment.task]
+    common = int((data.y_train != task.rare).sum())
     dims = "" if data.image_shape is not None else "dim=0"
     mean = f"x[training].mean({dims}), x[training].std({dims}{', ' if dims else ''}correction=0)"
     shift = experiment.technique == "shift"
     wanted = f"round(len(common) / {literal(experiment.ratio)})"
-    thinned = f"rare = rare[: {wanted if round(_counts(experiment, data)[0] / experiment.ratio) else 1}]"
-    if _cuts_common(experiment, data):
+    thinned = f"rare = rare[: {wanted if round(common / experiment.ratio) else 1}]"
+    if left.common < common:  # there are too few rare examples for the ratio
         thinned = f"common = common[: round(len(rare) * {literal(experiment.ratio)})]"
     body = lines(
         f'"""Standardized examples, and 1 for {task.rare_name}: thinned for training, whole for testing."""',
@@ -102,28 +81,20 @@ def _data(experiment: ImbalanceExperiment, data: Dataset) -> str:
     return f"def load_data():\n{indented(body)}"
 
 
-def _shifted() -> str:
-    return '''def shifted(x, generator):
-    """Pictures x (example, 64), each moved by -1, 0 or 1 pixel across and down."""
-    padded = nn.functional.pad(x.reshape(-1, 8, 8), (1, 1, 1, 1), value=background)
-    down, across = torch.randint(3, (2, len(x)), generator=generator).tolist()
-    moved = [p[i : i + 8, j : j + 8] for p, i, j in zip(padded, down, across)]
-    return torch.stack(moved).flatten(1)'''
-
-
-def _prepared(experiment: ImbalanceExperiment, sizes: tuple[int, int]) -> str:
+def _prepared(experiment: ImbalanceExperiment, data: Imbalanced) -> str:
     """The function `prepared()`: examples, labels and how much an example of each class counts."""
     name, seed = experiment.technique, experiment.seed
     if name == "none":
         return ""
+    sampler = TECHNIQUES[name].sampler
     what = f"{TECHNIQUES[name].label}: examples, labels, and what an example of each class counts."
     head = f'def prepared():\n    """{what[0].upper() + what[1:]}"""\n'
-    if name in _SAMPLERS and sizes[0] == sizes[1]:
+    if sampler is not None and data.common == data.rare:
         body = "return x_train, y_train, torch.ones(2, dtype=torch.float64)  # balanced already"
-    elif name in _SAMPLERS:
-        _, sampler, further = _SAMPLERS[name]
+    elif sampler is not None:
+        given = arguments({"random_state": seed, **sampler.settings(data)})
         body = lines(
-            f"sampler = {sampler}(random_state={seed}{further.format(min(NEIGHBOURS, sizes[1] - 1))})",
+            f"sampler = {call(sampler.name, given)}",
             "x, y = sampler.fit_resample(x_train.numpy(), y_train.numpy())",
             "return torch.from_numpy(x), torch.from_numpy(y), torch.ones(2, dtype=torch.float64)",
         )

@@ -6,26 +6,28 @@ Test examples are weighed so that the classes stand at 1:R, so every example of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from weightlab.theory import imbalance as theory
+from weightlab.theory.imbalance import Value
 from weightlab.validate import number
 
 
 @dataclass(frozen=True)
-class Confusion:
+class Confusion(Generic[Value]):
     """The confusion matrix in so many cases at 1:R: rare ones found and missed, common ones passed and false alarms."""
 
-    found: float
-    missed: float
-    false_alarms: float
-    passed: float
+    found: Value
+    missed: Value
+    false_alarms: Value
+    passed: Value
 
     @property
-    def matrix(self) -> tuple[tuple[float, float], tuple[float, float]]:
+    def matrix(self) -> tuple[tuple[Value, Value], tuple[Value, Value]]:
         """[truth][answer], common first."""
         return (self.passed, self.false_alarms), (self.missed, self.found)
 
@@ -74,7 +76,7 @@ def score(logits: Tensor, labels: Tensor, ratio: float, threshold: float = 0.5) 
     return Scores(*rates(logits, labels, threshold), number("ratio", ratio, 0, open_low=True))
 
 
-def confusion(recall: float, false_alarm_rate: float, ratio: float, cases: float = 1000.0) -> Confusion:
+def confusion(recall: Value, false_alarm_rate: Value, ratio: float, cases: float = 1000.0) -> Confusion[Value]:
     """The matrix in `cases` cases, of which 1/(1 + ratio) are rare."""
     rare = cases / (1 + ratio)
     common = cases - rare

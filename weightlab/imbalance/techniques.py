@@ -6,16 +6,16 @@ Class 1 is the rare class. The only file that imports imbalanced-learn, and only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from importlib import import_module
 
 import torch
 from torch import Tensor
 
-from weightlab.networks.datasets import MAX_SEED, dataset
-from weightlab.validate import choose, number, whole_number
+from weightlab.networks.datasets import dataset
+from weightlab.networks.splits import standardization
+from weightlab.validate import MAX_SEED, choose, number, registry, whole_number
 
 MAX_RATIO = 200.0
 MAX_COST = 1e4
@@ -36,14 +36,9 @@ class Task:
     common_name: str
 
 
-TASKS: Mapping[str, Task] = MappingProxyType(
-    {
-        task.name: task
-        for task in (
-            Task("digits", "digits: 8 against the rest (real)", "digits", 8, "an 8", "another digit"),
-            Task("breast_cancer", "breast cancer: malignant (real)", "breast_cancer", 0, "malignant", "benign"),
-        )
-    }
+TASKS = registry(
+    Task("digits", "digits: 8 against the rest (real)", "digits", 8, "an 8", "another digit"),
+    Task("breast_cancer", "breast cancer: malignant (real)", "breast_cancer", 0, "malignant", "benign"),
 )
 
 
@@ -53,7 +48,7 @@ class Imbalanced:
 
     x, y:           (example, inputs) float64, standardized with this training split's mean and scale; (example,) 0 or 1
     x_test, y_test: the test split with all its examples of both classes, the same at every ratio
-    ratio:          what was asked for; `real_ratio` is what whole examples allow
+    ratio:          what was asked for; common / rare is what whole examples allow
     background:     the standardized value of an empty pixel, for pictures
     """
 
@@ -74,10 +69,6 @@ class Imbalanced:
     @property
     def common(self) -> int:
         return len(self.y) - self.rare
-
-    @property
-    def real_ratio(self) -> float:
-        return self.common / self.rare
 
 
 def imbalanced(task: str = "digits", ratio: float = 50.0, seed: int = 0) -> Imbalanced:
@@ -100,8 +91,7 @@ def imbalanced(task: str = "digits", ratio: float = 50.0, seed: int = 0) -> Imba
     kept = torch.cat([common, rare])
     x = x[kept]
     pictures = whole.image_shape is not None
-    mean, scale = (x.mean(), x.std(correction=0)) if pictures else (x.mean(dim=0), x.std(dim=0, correction=0))
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    mean, scale = standardization(x, per_pixel=not pictures)
     return Imbalanced(
         entry,
         ratio,
@@ -111,7 +101,7 @@ def imbalanced(task: str = "digits", ratio: float = 50.0, seed: int = 0) -> Imba
         (x_test - mean) / scale,
         (whole.y_validation == entry.rare).long(),
         whole.image_shape,
-        float(-mean / scale) if pictures else 0.0,
+        float(-mean[0] / scale[0]) if pictures else 0.0,
     )
 
 
@@ -129,14 +119,50 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
+class Sampler:
+    """A class of imbalanced-learn that gives both classes as many examples, for a run and for a program.
+
+    between: whether it draws new examples between two rare ones that are neighbours.
+    """
+
+    module: str
+    name: str
+    between: bool = False
+
+    def settings(self, data: Imbalanced) -> dict[str, int]:
+        """What it is made with besides `random_state`."""
+        return {"k_neighbors": min(NEIGHBOURS, data.rare - 1)} if self.between else {}
+
+    def prepare(self, data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
+        if self.between and data.rare < 2:
+            raise ValueError(
+                f"{self.name} draws new examples between two rare ones, got {data.rare} rare example at "
+                f"1:{data.ratio:g}; lower the ratio or choose random over-sampling"
+            )
+        if data.rare == data.common:
+            return TrainingSet(data.x, data.y)  # balanced already
+        kind = getattr(import_module(self.module), self.name)  # here: it loads all of scikit-learn's estimators
+        sampler = kind(random_state=seed, **self.settings(data))
+        x, y = sampler.fit_resample(data.x.numpy(), data.y.numpy())
+        return TrainingSet(torch.from_numpy(x).double(), torch.from_numpy(y).long())
+
+
+@dataclass(frozen=True)
 class Technique:
-    """One answer to imbalance. prepare(data, cost_ratio, seed) -> TrainingSet; `changes` is "data" or "loss"."""
+    """One answer to imbalance. prepare(data, cost_ratio, seed) -> TrainingSet; `changes` is "data" or "loss".
+
+    sampler: what of imbalanced-learn prepares the data, if anything does.
+    """
 
     name: str
     label: str
     changes: str
-    formula: str
     prepare: Callable[[Imbalanced, float, int], TrainingSet]
+    sampler: Sampler | None = None
+
+
+def _resampling(name: str, label: str, sampler: Sampler) -> Technique:
+    return Technique(name, label, "data", sampler.prepare, sampler)
 
 
 def class_weights(y: Tensor, classes: int = 2) -> Tensor:
@@ -168,36 +194,6 @@ def cost_weights(costs: Tensor, y: Tensor) -> Tensor:
 
 def _nothing(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
     return TrainingSet(data.x, data.y)
-
-
-def _resampled(data: Imbalanced, sampler: Any) -> TrainingSet:
-    if data.rare == data.common:
-        return TrainingSet(data.x, data.y)  # balanced already
-    x, y = sampler.fit_resample(data.x.numpy(), data.y.numpy())
-    return TrainingSet(torch.from_numpy(x).double(), torch.from_numpy(y).long())
-
-
-def _oversampled(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
-    from imblearn.over_sampling import RandomOverSampler  # here: it loads all of scikit-learn's estimators
-
-    return _resampled(data, RandomOverSampler(random_state=seed))
-
-
-def _undersampled(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
-    from imblearn.under_sampling import RandomUnderSampler
-
-    return _resampled(data, RandomUnderSampler(random_state=seed))
-
-
-def _smote(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
-    from imblearn.over_sampling import SMOTE
-
-    if data.rare < 2:
-        raise ValueError(
-            f"SMOTE draws new examples between two rare ones, got {data.rare} rare example at 1:{data.ratio:g}; "
-            "lower the ratio or choose random over-sampling"
-        )
-    return _resampled(data, SMOTE(random_state=seed, k_neighbors=min(NEIGHBOURS, data.rare - 1)))
 
 
 def _weighted(data: Imbalanced, cost_ratio: float, seed: int) -> TrainingSet:
@@ -237,31 +233,22 @@ def _augmented(data: Imbalanced, seed: int, shifts: bool) -> TrainingSet:
 
 def shifted(x: Tensor, shape: tuple[int, int, int], background: float, generator: torch.Generator) -> Tensor:
     """Pictures x (example, pixels), each moved by -1, 0 or 1 pixel across and down; what comes in is background."""
-    channels, height, width = shape
-    padded = torch.nn.functional.pad(x.reshape(-1, channels, height, width), (1, 1, 1, 1), value=background)
-    down, across = torch.randint(3, (2, len(x)), generator=generator)
-    rows = down[:, None] + torch.arange(height)
-    columns = across[:, None] + torch.arange(width)
-    pictures = torch.arange(len(x))[:, None, None]
-    # (example, row, column, channel)
-    moved = padded.permute(0, 2, 3, 1)[pictures, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2).reshape(len(x), -1)
+    _, height, width = shape
+    padded = torch.nn.functional.pad(x.reshape(-1, *shape), (1, 1, 1, 1), value=background)
+    down, across = torch.randint(3, (2, len(x)), generator=generator).tolist()
+    moved = [one[:, i : i + height, j : j + width] for one, i, j in zip(padded, down, across, strict=True)]
+    return torch.stack(moved).flatten(1) if moved else x
 
 
-TECHNIQUES: Mapping[str, Technique] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Technique("none", "none", "nothing", "the data as they are", _nothing),
-            Technique("undersample", "random under-sampling", "data", "leave out common examples", _undersampled),
-            Technique("oversample", "random over-sampling", "data", "repeat rare examples", _oversampled),
-            Technique("smote", "SMOTE", "data", "x + u·(neighbour − x), 0 ≤ u < 1", _smote),
-            Technique("jitter", "augmentation: noise", "data", "noisy copies of rare examples", _jittered),
-            Technique("shift", "augmentation: shifts", "data", "copies moved by a pixel, noisy", _shifted),
-            Technique("class_weights", "class weights", "loss", "weight n/(K·n_c)", _weighted),
-            Technique("cost_matrix", "cost matrix", "loss", "weight by what a mistake costs", _costly),
-        )
-    }
+TECHNIQUES = registry(
+    Technique("none", "none", "nothing", _nothing),
+    _resampling("undersample", "random under-sampling", Sampler("imblearn.under_sampling", "RandomUnderSampler")),
+    _resampling("oversample", "random over-sampling", Sampler("imblearn.over_sampling", "RandomOverSampler")),
+    _resampling("smote", "SMOTE", Sampler("imblearn.over_sampling", "SMOTE", between=True)),
+    Technique("jitter", "augmentation: noise", "data", _jittered),
+    Technique("shift", "augmentation: shifts", "data", _shifted),
+    Technique("class_weights", "class weights", "loss", _weighted),
+    Technique("cost_matrix", "cost matrix", "loss", _costly),
 )
 
 
@@ -276,19 +263,15 @@ def prepare(technique: str, data: Imbalanced, *, cost_ratio: float = 50.0, seed:
     return entry.prepare(data, cost_ratio, whole_number("seed", data.seed if seed is None else seed, 0, MAX_SEED))
 
 
-def forest_logits(
-    training: TrainingSet, x: Tensor, *, trees: int = 100, balanced: bool = False, seed: int = 0
-) -> Tensor:
+def forest_logits(training: TrainingSet, x: Tensor, *, trees: int = 100, seed: int = 0) -> Tensor:
     """Log-odds (example,) that a random forest grown on `training` gives x (example, inputs), clipped at ±10.
 
-    Another algorithm: it has no gradient and no loss. balanced: class_weight="balanced_subsample". Source: Breiman
-    2001; Chen, Liaw & Breiman 2004; sklearn.ensemble.RandomForestClassifier.
+    Another algorithm: it has no gradient and no loss. Source: Breiman 2001; sklearn.ensemble.RandomForestClassifier.
     """
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
         whole_number("trees", trees, 1, 1000),
-        class_weight="balanced_subsample" if balanced else None,
         random_state=whole_number("seed", seed, 0, 2**31),
         n_jobs=1,
     )

@@ -17,6 +17,7 @@ from weightlab.devices import settle_threads
 from weightlab.loop.experiment import UPDATE, USUAL_ORDER, LoopExperiment, LoopRecord
 from weightlab.loop.problems import PROBLEMS, digits_batches, digits_data, digits_network, mixed_order, share_right
 from weightlab.loop.run import run_loop, run_updates
+from weightlab.networks.architectures import flat_weights
 from weightlab.theory.loop import line_gradient
 from weightlab.validate import whole_number
 
@@ -98,7 +99,7 @@ def weights_by_sgd(updates: int, learning_rate: float = 0.1, seed: int = 0) -> T
     settle_threads()
     network, optimizer = _made(seed, learning_rate, 0.0)
     train_updates(network, optimizer, digits_batches(seed), updates)
-    return _flat(network)
+    return flat_weights(network)
 
 
 def weights_by_hand(update: Callable[[Tensor], object], updates: int, seed: int = 0) -> Tensor:
@@ -113,7 +114,7 @@ def weights_by_hand(update: Callable[[Tensor], object], updates: int, seed: int 
         with torch.no_grad():
             for w in network.parameters():
                 update(w)
-    return _flat(network)
+    return flat_weights(network)
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,11 @@ class Resumed:
     """How a resumed run ends beside the one that was never interrupted.
 
     identical: every weight and buffer is equal to the last bit. off: distance of the two ends as a share of the way
-    that the uninterrupted run went since the save. loss_apart: largest difference of the validation losses.
+    that the uninterrupted run went since the save.
     """
 
     identical: bool
     off: float
-    loss_apart: float
 
     def __repr__(self) -> str:
         if self.identical:
@@ -146,7 +146,7 @@ def resume(
     network, optimizer = _made(seed, learning_rate, momentum)
     batches = digits_batches(seed)
     train_updates(network, optimizer, batches, count)
-    at_save = _flat(network)
+    at_save = flat_weights(network)
     file = io.BytesIO()
     torch.save({"model": network.state_dict(), "optimizer": optimizer.state_dict()}, file)
     train_updates(network, optimizer, batches, count)
@@ -158,32 +158,16 @@ def resume(
     if with_optimizer:
         new_optimizer.load_state_dict(saved["optimizer"])
     train_updates(again, new_optimizer, islice(digits_batches(seed), count, None), count)
-    same = all(torch.equal(a, b) for a, b in zip(_state(network), _state(again), strict=True))
-    end = _flat(network)
-    off = float((_flat(again) - end).norm() / (end - at_save).norm())
-    return Resumed(same, off, abs(_validation_loss(network) - _validation_loss(again)))
+    states = zip(network.state_dict().values(), again.state_dict().values(), strict=True)
+    same = all(torch.equal(a, b) for a, b in states)
+    end = flat_weights(network)
+    off = float((flat_weights(again) - end).norm() / (end - at_save).norm())
+    return Resumed(same, off)
 
 
 def _made(seed: int, learning_rate: float, momentum: float) -> tuple[nn.Module, torch.optim.Optimizer]:
     network = digits_network(seed)
     return network, torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=momentum)
-
-
-def _flat(network: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
-
-
-def _state(network: nn.Module) -> list[Tensor]:
-    return list(network.state_dict().values())
-
-
-def _validation_loss(network: nn.Module) -> float:
-    data = digits_data()
-    network.eval()
-    with torch.inference_mode():
-        loss = functional.cross_entropy(network(data.x_validation.double()), data.y_validation)
-    network.train()
-    return float(loss)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from weightlab.loop.experiment import (
     LoopExperiment,
     LoopRecord,
 )
+from weightlab.loop.run import as_text
 from weightlab.pictures.picture import Axis, Picture, Reference, TableBuilder, View
 from weightlab.stage.panel import Row, row, verdict
 from weightlab.theory.loop import steps_moved
@@ -126,20 +127,16 @@ def _network_views(table: TableBuilder, record: LoopRecord) -> tuple[tuple[View,
     return views, ()
 
 
-def _text(value: float) -> str:
-    return "None" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
-
-
 def loop_summary(record: LoopRecord) -> str:
     """The picture in words."""
     updates = int(record.updates[-1])
     head = f"After {len(record.lines) - 1} lines and {updates} update{'s' * (updates != 1)}"
     if record.experiment.entry.one_weight:
-        held = ", ".join(f"{name} {_text(float(v))}" for name, v in zip(SIZES, record.watched[-1, 0], strict=True))
+        held = ", ".join(f"{name} {as_text(float(v))}" for name, v in zip(SIZES, record.watched[-1, 0], strict=True))
         return f"{head}: {held}."
     mixed, by_class = record.accuracies[-1].tolist()
     shares = f"validation {mixed:.0%} right in mixed batches, {by_class:.0%} sorted by class"
-    return f"{head}: loss {_text(float(record.losses[-1]))}; {shares}."
+    return f"{head}: loss {as_text(float(record.losses[-1]))}; {shares}."
 
 
 # ---- the reading -------------------------------------------------------------------------------------------------
@@ -173,10 +170,10 @@ def _theory(record: LoopRecord, line: int, at: int) -> str:
     w = float(record.weights[at - 1, 0])
     slope = gradient(w, *problem.points[(int(record.batches[at]) - 1) % problem.batches])
     if line == BACKWARD:
-        return f"w.grad = {_text(slope)}"
+        return f"w.grad = {as_text(slope)}"
     before = float(record.watched[at - 1, 0, 2])
     velocity = slope if math.isnan(before) else experiment.momentum * before + slope
-    return f"Δw = {_text(-experiment.learning_rate * velocity)}"
+    return f"Δw = {as_text(-experiment.learning_rate * velocity)}"
 
 
 def _consequences(record: LoopRecord) -> list[Row]:
@@ -186,11 +183,11 @@ def _consequences(record: LoopRecord) -> list[Row]:
         return [
             row("validation, mixed batches", "", mixed),
             row("validation, batches sorted by class", "", by_class),
-            row("running means moved by validating", "", _text(float(record.drift[-1]))),
+            row("running means moved by validating", "", as_text(float(record.drift[-1]))),
         ]
     if experiment.problem == "constant_slope" and experiment.learning_rate and updates:
-        steps = (0.0 - record.moved) / experiment.learning_rate
-        return [row(f"moved, in steps of η, after {updates} updates", _text(steps_moved(updates, True)), _text(steps))]
+        steps = as_text((0.0 - record.moved) / experiment.learning_rate)
+        return [row(f"moved, in steps of η, after {updates} updates", as_text(steps_moved(updates, True)), steps)]
     return []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,10 +16,12 @@ from weightlab.networks.initializers import initialization
 from weightlab.networks.losses import LOSSES
 from weightlab.networks.models import initialize, model
 from weightlab.theory.loop import line_gradient, logit_gradient
+from weightlab.validate import registry
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 BATCH_SIZE = 64  # of the digits
 WIDTH = 32
+TOGETHER = 50  # digits that are validated at once
 
 
 class OneWeight(nn.Module):
@@ -154,18 +155,16 @@ def mixed_order(y: Tensor) -> Tensor:
     return torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
 
 
-def share_right(
-    model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False, batch_size: int = 50
-) -> float:
-    """Share of examples that `model` gets right, in batches in the given order; the model's mode stays as it was.
+def share_right(model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False) -> float:
+    """Share of examples that `model` gets right, in batches of TOGETHER in the given order.
 
-    x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were forgotten, which moves the running
-    statistics of batch normalization.
+    The model's mode stays as it was. x: (example, …), y: (example,) classes. train_mode: as if `model.eval()` were
+    forgotten, which moves the running statistics of batch normalization.
     """
     was_training = model.training
     model.train(train_mode)
     with torch.no_grad():
-        right = [model(a).argmax(dim=-1) == b for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)]
+        right = [model(a).argmax(dim=-1) == b for a, b in zip(x.split(TOGETHER), y.split(TOGETHER), strict=True)]
     model.train(was_training)
     return float(torch.cat(right).double().mean())
 
@@ -199,71 +198,62 @@ def _on_classes(name: str) -> LoopLoss:
     return LoopLoss(entry.label, lambda prediction, y: entry.value(prediction, y, 10), program)
 
 
-PROBLEMS: Mapping[str, LoopProblem] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            LoopProblem(
-                "line",
-                "one weight, four points",
-                {
-                    "mse": LoopLoss(
-                        "mean squared error", functional.mse_loss, "nn.functional.mse_loss", line_gradient
-                    )
-                },
-                batches=2,
-                span=(-0.5, 4.2),
-                points=(((1.0, 2.0), (2.0, 3.5)), ((0.5, 1.5), (1.5, 3.5))),
+PROBLEMS = registry(
+    LoopProblem(
+        "line",
+        "one weight, four points",
+        {"mse": LoopLoss("mean squared error", functional.mse_loss, "nn.functional.mse_loss", line_gradient)},
+        batches=2,
+        span=(-0.5, 4.2),
+        points=(((1.0, 2.0), (2.0, 3.5)), ((0.5, 1.5), (1.5, 3.5))),
+    ),
+    LoopProblem(
+        "constant_slope",
+        "one weight, constant slope",
+        {
+            "slope": LoopLoss(
+                "the prediction itself",
+                _mean_of_prediction,
+                "def loss_fn(prediction, y):\n    return prediction.mean()",
+                lambda w, x, y: sum(x) / len(x),
+            )
+        },
+        batches=1,
+        span=(-2.0, 0.2),
+        points=(((1.0,), (0.0,)),),
+    ),
+    LoopProblem(
+        "confident_mistake",
+        "one weight, one example of class 1",
+        {
+            "bce_with_logits": LoopLoss(
+                "binary cross-entropy with logits",
+                functional.binary_cross_entropy_with_logits,
+                "nn.functional.binary_cross_entropy_with_logits",
+                _on_logit("bce_with_logits"),
+                "cross-entropy: p − y",
             ),
-            LoopProblem(
-                "constant_slope",
-                "one weight, constant slope",
-                {
-                    "slope": LoopLoss(
-                        "the prediction itself",
-                        _mean_of_prediction,
-                        "def loss_fn(prediction, y):\n    return prediction.mean()",
-                        lambda w, x, y: sum(x) / len(x),
-                    )
-                },
-                batches=1,
-                span=(-2.0, 0.2),
-                points=(((1.0,), (0.0,)),),
+            "cross_entropy": LoopLoss(
+                "cross-entropy over two classes", _two_logits, _TWO_LOGITS, _on_logit("cross_entropy")
             ),
-            LoopProblem(
-                "confident_mistake",
-                "one weight, one example of class 1",
-                {
-                    "bce_with_logits": LoopLoss(
-                        "binary cross-entropy with logits",
-                        functional.binary_cross_entropy_with_logits,
-                        "nn.functional.binary_cross_entropy_with_logits",
-                        _on_logit("bce_with_logits"),
-                        "cross-entropy: p − y",
-                    ),
-                    "cross_entropy": LoopLoss(
-                        "cross-entropy over two classes", _two_logits, _TWO_LOGITS, _on_logit("cross_entropy")
-                    ),
-                    "mse": LoopLoss(
-                        "squared error of the sigmoid",
-                        _squared_error_of_sigmoid,
-                        _SQUARED_ERROR,
-                        _on_logit("mse"),
-                        "squared error: 2(p − y)·p(1 − p)",
-                    ),
-                },
-                batches=1,
-                start=-6.0,
-                span=(-7.0, 3.0),
-                points=(((1.0,), (1.0,)),),
-                learning_rate=1.0,
+            "mse": LoopLoss(
+                "squared error of the sigmoid",
+                _squared_error_of_sigmoid,
+                _SQUARED_ERROR,
+                _on_logit("mse"),
+                "squared error: 2(p − y)·p(1 − p)",
             ),
-            LoopProblem(
-                "digits",
-                "8×8 digits (real)",
-                {name: _on_classes(name) for name in ("cross_entropy", "mse")},
-                batches=1347 // BATCH_SIZE,
-            ),
-        )
-    }
+        },
+        batches=1,
+        start=-6.0,
+        span=(-7.0, 3.0),
+        points=(((1.0,), (1.0,)),),
+        learning_rate=1.0,
+    ),
+    LoopProblem(
+        "digits",
+        "8×8 digits (real)",
+        {name: _on_classes(name) for name in ("cross_entropy", "mse")},
+        batches=1347 // BATCH_SIZE,
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weightlab.loop.experiment import BACKWARD, PREDICT, UPDATE, ZERO_GRAD, LoopExperiment
-from weightlab.loop.problems import BATCH_SIZE, WIDTH, digits_data
+from weightlab.loop.problems import BATCH_SIZE, TOGETHER, WIDTH, digits_data
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
 from weightlab.program_text import call, comment, indented, lines, literal, program
@@ -12,7 +12,6 @@ from weightlab.programs.initializers import initialization_lines
 from weightlab.programs.models import model_code
 
 SHORTEST = 10  # passes
-TOGETHER = 50  # validation examples at once, as share_right has them
 
 
 def loop_program(experiment: LoopExperiment, passes: int = SHORTEST) -> str:

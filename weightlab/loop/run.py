@@ -104,7 +104,7 @@ class UpdateLoop:
                 weight.detach() - old for (_, weight), old in zip(self._bench.layers, before, strict=True)
             ]
         self._count(line)
-        self._write(line, self._note(line))
+        self._write(line, _NOTES[line](self))
         return True
 
     def _count(self, line: int) -> None:
@@ -151,9 +151,6 @@ class UpdateLoop:
         self._rows.append((*counts, value, watched, sizes, self._accuracies, self._drift))
         self._notes.append(note)
 
-    def _note(self, line: int) -> str:
-        return _NOTES[line](self)
-
     def record(self) -> LoopRecord:
         """All rows so far; the loop can go on afterwards."""
         lines, updates, batches, summed, losses, watched, sizes, accuracies, drift = zip(*self._rows, strict=True)
@@ -196,12 +193,13 @@ def run_updates(experiment: LoopExperiment, updates: int) -> LoopRecord:
     return run_loop(experiment, math.ceil(whole_number("updates", updates, 0, 100_000) / each) * len(experiment.order))
 
 
-def _number(value: float) -> str:
+def as_text(value: float) -> str:
+    """Four digits as the stepper shows them; None for NaN."""
     return "None" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
 
 
 def _numbers(values: Tensor) -> str:
-    return ", ".join(_number(float(value)) for value in values)
+    return ", ".join(as_text(float(value)) for value in values)
 
 
 def _note_batch(loop: UpdateLoop) -> str:
@@ -222,20 +220,20 @@ def _note_gradient(loop: UpdateLoop) -> str:
     if any(gradient is None for gradient in grads):
         return "w.grad is None"
     if loop.experiment.entry.one_weight:
-        return f"w.grad = {_number(float(grads[0]))}"  # type: ignore[arg-type]
-    return "|w.grad| " + ", ".join(_number(float(gradient.norm())) for gradient in grads if gradient is not None)
+        return f"w.grad = {as_text(float(grads[0]))}"  # type: ignore[arg-type]
+    return "|w.grad| " + ", ".join(as_text(float(gradient.norm())) for gradient in grads if gradient is not None)
 
 
 def _note_update(loop: UpdateLoop) -> str:
     if loop.experiment.entry.one_weight:
-        return f"Δw = {_number(float(loop._changes[0]))}"
-    return "|Δw| " + ", ".join(_number(float(change.norm())) for change in loop._changes)
+        return f"Δw = {as_text(float(loop._changes[0]))}"
+    return "|Δw| " + ", ".join(as_text(float(change.norm())) for change in loop._changes)
 
 
 _NOTES = {
     GET_BATCH: _note_batch,
     PREDICT: _note_prediction,
-    LOSS: lambda loop: f"loss {_number(float(loop.names['loss'].detach()))}",
+    LOSS: lambda loop: f"loss {as_text(float(loop.names['loss'].detach()))}",
     ZERO_GRAD: _note_gradient,
     BACKWARD: _note_gradient,
     UPDATE: _note_update,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from weightlab.validate import choose
+from weightlab.validate import choose, registry
 
 LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU's default negative_slope
 
@@ -27,7 +26,6 @@ class Activation:
 
     name: str
     label: str
-    formula: str
     function: Callable[[Tensor], Tensor]
     module: Callable[[], nn.Module]
     function_text: str
@@ -65,33 +63,23 @@ def _identity(z: Tensor) -> Tensor:
 
 
 # What follows a layer that no activation follows.
-IDENTITY = Activation("linear", "linear", "z", _identity, nn.Identity, "{}", "")
+IDENTITY = Activation("linear", "linear", _identity, nn.Identity, "{}", "")
 
-ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Activation(
-                "sigmoid", "sigmoid", "1/(1 + exp(-z))", torch.sigmoid, nn.Sigmoid, "torch.sigmoid({})", "nn.Sigmoid()"
-            ),
-            Activation("tanh", "tanh", "tanh(z)", torch.tanh, nn.Tanh, "torch.tanh({})", "nn.Tanh()"),
-            Activation("relu", "ReLU", "max(0, z)", torch.relu, nn.ReLU, "torch.relu({})", "nn.ReLU()"),
-            Activation(
-                "leaky_relu", "leaky ReLU", f"max({LEAKY_SLOPE:g} z, z)", _leaky_relu,
-                lambda: nn.LeakyReLU(LEAKY_SLOPE), f"nn.functional.leaky_relu({{}}, {LEAKY_SLOPE})",
-                f"nn.LeakyReLU({LEAKY_SLOPE})",
-            ),
-            Activation(
-                "gelu", "GELU", "z Phi(z)", functional.gelu, nn.GELU, "nn.functional.gelu({})", "nn.GELU()",
-                has_torch_gain=False,
-            ),
-            Activation(
-                "silu", "SiLU", "z/(1 + exp(-z))", functional.silu, nn.SiLU, "nn.functional.silu({})", "nn.SiLU()",
-                has_torch_gain=False,
-            ),
-            IDENTITY,
-        )
-    }
+ACTIVATIONS = registry(
+    Activation("sigmoid", "sigmoid", torch.sigmoid, nn.Sigmoid, "torch.sigmoid({})", "nn.Sigmoid()"),
+    Activation("tanh", "tanh", torch.tanh, nn.Tanh, "torch.tanh({})", "nn.Tanh()"),
+    Activation("relu", "ReLU", torch.relu, nn.ReLU, "torch.relu({})", "nn.ReLU()"),
+    Activation(
+        "leaky_relu", "leaky ReLU", _leaky_relu, lambda: nn.LeakyReLU(LEAKY_SLOPE),
+        f"nn.functional.leaky_relu({{}}, {LEAKY_SLOPE})", f"nn.LeakyReLU({LEAKY_SLOPE})",
+    ),
+    Activation(
+        "gelu", "GELU", functional.gelu, nn.GELU, "nn.functional.gelu({})", "nn.GELU()", has_torch_gain=False
+    ),
+    Activation(
+        "silu", "SiLU", functional.silu, nn.SiLU, "nn.functional.silu({})", "nn.SiLU()", has_torch_gain=False
+    ),
+    IDENTITY,
 )
 
 

@@ -48,6 +48,11 @@ class Network(nn.Module):
         return any(True for _ in self.buffers())
 
 
+def flat_weights(network: nn.Module) -> Tensor:
+    """A copy of all parameters as one vector (weight,)."""
+    return nn.utils.parameters_to_vector(network.parameters()).detach()
+
+
 class HiddenLayer(nn.Module):
     """f(norm(Wx + b)), with `residual` x + f(norm(Wx + b)) (He et al. 2016, eq. 1 with one weight layer)."""
 

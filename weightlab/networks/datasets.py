@@ -9,7 +9,6 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from weightlab.devices import settle_threads
 from weightlab.networks.splits import check_examples, standardization, stratified, with_label_noise
 from weightlab.program_text import INDENT, lines, times
-from weightlab.validate import MAX_SEED, choose, number, whole_number
+from weightlab.validate import MAX_SEED, choose, number, registry, whole_number
 
 Setting = tuple[float, float, float]  # default, lowest, highest
 Settings = Mapping[str, float]
@@ -96,7 +95,7 @@ Program = Callable[[Mapping[str, Any]], ExamplesCode]
 class DatasetEntry:
     """A named set: make(settings, generator) -> Examples, program(settings) -> the same in a program.
 
-    `settings` are name -> (default, lowest, highest); `whole` names those that are whole numbers. The seed of `dataset`
+    `settings` are name -> (default, lowest, highest), of whole numbers where the default is one. The seed of `dataset`
     feeds the generator: synthetic sets are drawn from it, real ones only split and shuffled by it.
     """
 
@@ -107,7 +106,6 @@ class DatasetEntry:
     make: Make
     program: Program
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    whole: tuple[str, ...] = ()
 
 
 def _of_sklearn(
@@ -217,49 +215,41 @@ def _on_circles(x: str, settings: Settings, sizes: tuple[int, ...]) -> ExamplesC
 
 SAMPLES: Setting = (600, 20, 100_000)
 
-DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            DatasetEntry(
-                "digits", "Handwritten digits, 8×8", True,
-                "1,797 handwritten digits of 8×8 pixels from 43 people (Alpaydin & Kaynak 1998), "
-                "sklearn.datasets.load_digits",
-                *_of_sklearn(
-                    "load_digits", 178, 182, 177, 183, 181, 182, 181, 179, 174, 180, image_shape=(1, 8, 8)
-                ),
-            ),
-            DatasetEntry(
-                "breast_cancer", "Breast cancer, 30 measurements", True,
-                "569 tumours with 30 measurements each (Wolberg et al. 1995), sklearn.datasets.load_breast_cancer",
-                *_of_sklearn("load_breast_cancer", 212, 357),
-            ),
-            DatasetEntry(
-                "moons", "Two moons", False,
-                "two interleaved half circles, as sklearn.datasets.make_moons draws them",
-                _moons,
-                _moons_code,
-                {"samples": SAMPLES, "noise": (0.15, 0, 2)},
-                ("samples",),
-            ),
-            DatasetEntry(
-                "circles", "Two circles", False,
-                "a circle inside a circle, as sklearn.datasets.make_circles draws them",
-                _circles,
-                _circles_code,
-                {"samples": SAMPLES, "noise": (0.08, 0, 2), "factor": (0.5, 0, 0.99)},
-                ("samples",),
-            ),
-            DatasetEntry(
-                "spirals", "Spirals", False,
-                "interleaved Archimedean spirals, one class an arm",
-                _spirals,
-                _spirals_code,
-                {"samples": SAMPLES, "noise": (0.03, 0, 1), "arms": (2, 2, 10), "turns": (1.0, 0.1, 4)},
-                ("samples", "arms"),
-            ),
-        )
-    }
+DATASETS = registry(
+    DatasetEntry(
+        "digits", "Handwritten digits, 8×8", True,
+        "1,797 handwritten digits of 8×8 pixels from 43 people (Alpaydin & Kaynak 1998), "
+        "sklearn.datasets.load_digits",
+        *_of_sklearn(
+            "load_digits", 178, 182, 177, 183, 181, 182, 181, 179, 174, 180, image_shape=(1, 8, 8)
+        ),
+    ),
+    DatasetEntry(
+        "breast_cancer", "Breast cancer, 30 measurements", True,
+        "569 tumours with 30 measurements each (Wolberg et al. 1995), sklearn.datasets.load_breast_cancer",
+        *_of_sklearn("load_breast_cancer", 212, 357),
+    ),
+    DatasetEntry(
+        "moons", "Two moons", False,
+        "two interleaved half circles, as sklearn.datasets.make_moons draws them",
+        _moons,
+        _moons_code,
+        {"samples": SAMPLES, "noise": (0.15, 0, 2)},
+    ),
+    DatasetEntry(
+        "circles", "Two circles", False,
+        "a circle inside a circle, as sklearn.datasets.make_circles draws them",
+        _circles,
+        _circles_code,
+        {"samples": SAMPLES, "noise": (0.08, 0, 2), "factor": (0.5, 0, 0.99)},
+    ),
+    DatasetEntry(
+        "spirals", "Spirals", False,
+        "interleaved Archimedean spirals, one class an arm",
+        _spirals,
+        _spirals_code,
+        {"samples": SAMPLES, "noise": (0.03, 0, 1), "arms": (2, 2, 10), "turns": (1.0, 0.1, 4)},
+    ),
 )
 
 
@@ -277,8 +267,8 @@ def dataset(
     for key, value in settings.items():
         if not entry.settings:
             raise ValueError(f"dataset {name!r} has no setting {key!r}; leave it out")
-        _, low, high = entry.settings[choose(f"setting of {name!r}", key, entry.settings)]
-        whole = key in entry.whole
+        default, low, high = entry.settings[choose(f"setting of {name!r}", key, entry.settings)]
+        whole = isinstance(default, int)
         values[key] = whole_number(key, value, int(low), int(high)) if whole else number(key, value, low, high)
     seed = whole_number("seed", seed, 0, MAX_SEED)
     generator = torch.Generator().manual_seed(seed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from weightlab.networks.activations import Activation
 from weightlab.program_text import literal
-from weightlab.validate import choose, number
+from weightlab.validate import choose, number, registry
 
 FAN_MODES = ("fan_in", "fan_out")
 GAIN_NAMES = ("auto", "activation")
@@ -111,82 +110,77 @@ def _with_gain(function: Callable[..., Tensor]) -> tuple[Fill, Call]:
     )
 
 
-INITIALIZERS: Mapping[str, Initializer] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Initializer(
-                "zeros", "zeros", "w = 0",
-                lambda weight, gain, generator, settings: nn.init.zeros_(weight),
-                lambda settings, gain: ("zeros_",),
-                lambda fan_in, fan_out, gain, settings: 0.0,
-                draws=False,
-            ),
-            Initializer(
-                "constant", "constant", "w = value",
-                lambda weight, gain, generator, settings: nn.init.constant_(weight, settings["value"]),
-                lambda settings, gain: ("constant_", literal(settings["value"])),
-                lambda fan_in, fan_out, gain, settings: 0.0,
-                {"value": (0.01, -100.0, 100.0)},
-                draws=False,
-                mean=lambda settings: settings["value"],
-            ),
-            Initializer(
-                "normal", "N(0, σ²)", "Var w = std²",
-                lambda weight, gain, generator, settings: nn.init.normal_(
-                    weight, std=settings["std"], generator=generator
-                ),
-                lambda settings, gain: ("normal_", f"std={literal(settings['std'])}"),
-                lambda fan_in, fan_out, gain, settings: settings["std"] ** 2,
-                {"std": (0.05, 0.0, 100.0)},
-                sliders={"std": ("σ", 1e-3, 1.0, 61)},
-            ),
-            *(
-                Initializer(
-                    f"xavier_{kind}", f"Xavier {kind}", "Var w = gain²·2/(fan_in + fan_out)",
-                    *_with_gain(function),
-                    lambda fan_in, fan_out, gain, settings: gain**2 * 2 / (fan_in + fan_out),
-                    gain_from="one",
-                    short="Xavier",
-                    letter="X",
-                )
-                for kind, function in (("uniform", nn.init.xavier_uniform_), ("normal", nn.init.xavier_normal_))
-            ),
-            *(
-                Initializer(
-                    f"he_{kind}", f"He {kind}", "Var w = gain²/fan",
-                    *_he(function),
-                    _he_variance,
-                    {"mode": FAN_MODES},
-                    gain_from="activation",
-                    scaled=True,
-                    short="He",
-                    letter="H",
-                )
-                for kind, function in (("uniform", nn.init.kaiming_uniform_), ("normal", nn.init.kaiming_normal_))
-            ),
-            Initializer(
-                "pytorch_default", "nn.Linear default", "Var w = 1/(3·fan_in)",
-                # nn.Linear.reset_parameters and nn.Conv2d's: a = sqrt(5) gives U(-1/sqrt(fan_in), 1/sqrt(fan_in))
-                lambda weight, gain, generator, settings: nn.init.kaiming_uniform_(
-                    weight, a=math.sqrt(5), generator=generator
-                ),
-                lambda settings, gain: ("kaiming_uniform_", "a=math.sqrt(5)"),
-                lambda fan_in, fan_out, gain, settings: 1 / (3 * fan_in),
-                bias_bound=lambda fan_in: 1 / math.sqrt(fan_in),
-                bias_text="1 / math.sqrt({})",
-                short="nn.Linear default",
-                letter="D",
-            ),
-            Initializer(
-                "orthogonal", "orthogonal", "Var w = gain²/max(rows, columns)",
-                *_with_gain(nn.init.orthogonal_),
-                lambda fan_in, fan_out, gain, settings: gain**2 / max(fan_in, fan_out),
-                gain_from="one",
-                fans=_matrix_sides,
-            ),
+INITIALIZERS = registry(
+    Initializer(
+        "zeros", "zeros", "w = 0",
+        lambda weight, gain, generator, settings: nn.init.zeros_(weight),
+        lambda settings, gain: ("zeros_",),
+        lambda fan_in, fan_out, gain, settings: 0.0,
+        draws=False,
+    ),
+    Initializer(
+        "constant", "constant", "w = value",
+        lambda weight, gain, generator, settings: nn.init.constant_(weight, settings["value"]),
+        lambda settings, gain: ("constant_", literal(settings["value"])),
+        lambda fan_in, fan_out, gain, settings: 0.0,
+        {"value": (0.01, -100.0, 100.0)},
+        draws=False,
+        mean=lambda settings: settings["value"],
+    ),
+    Initializer(
+        "normal", "N(0, σ²)", "Var w = std²",
+        lambda weight, gain, generator, settings: nn.init.normal_(
+            weight, std=settings["std"], generator=generator
+        ),
+        lambda settings, gain: ("normal_", f"std={literal(settings['std'])}"),
+        lambda fan_in, fan_out, gain, settings: settings["std"] ** 2,
+        {"std": (0.05, 0.0, 100.0)},
+        sliders={"std": ("σ", 1e-3, 1.0, 61)},
+    ),
+    *(
+        Initializer(
+            f"xavier_{kind}", f"Xavier {kind}", "Var w = gain²·2/(fan_in + fan_out)",
+            *_with_gain(function),
+            lambda fan_in, fan_out, gain, settings: gain**2 * 2 / (fan_in + fan_out),
+            gain_from="one",
+            short="Xavier",
+            letter="X",
         )
-    }
+        for kind, function in (("uniform", nn.init.xavier_uniform_), ("normal", nn.init.xavier_normal_))
+    ),
+    *(
+        Initializer(
+            f"he_{kind}", f"He {kind}", "Var w = gain²/fan",
+            *_he(function),
+            _he_variance,
+            {"mode": FAN_MODES},
+            gain_from="activation",
+            scaled=True,
+            short="He",
+            letter="H",
+        )
+        for kind, function in (("uniform", nn.init.kaiming_uniform_), ("normal", nn.init.kaiming_normal_))
+    ),
+    Initializer(
+        "pytorch_default", "nn.Linear default", "Var w = 1/(3·fan_in)",
+        # nn.Linear.reset_parameters and nn.Conv2d's: a = sqrt(5) gives U(-1/sqrt(fan_in), 1/sqrt(fan_in))
+        lambda weight, gain, generator, settings: nn.init.kaiming_uniform_(
+            weight, a=math.sqrt(5), generator=generator
+        ),
+        lambda settings, gain: ("kaiming_uniform_", "a=math.sqrt(5)"),
+        lambda fan_in, fan_out, gain, settings: 1 / (3 * fan_in),
+        bias_bound=lambda fan_in: 1 / math.sqrt(fan_in),
+        bias_text="1 / math.sqrt({})",
+        short="nn.Linear default",
+        letter="D",
+    ),
+    Initializer(
+        "orthogonal", "orthogonal", "Var w = gain²/max(rows, columns)",
+        *_with_gain(nn.init.orthogonal_),
+        lambda fan_in, fan_out, gain, settings: gain**2 / max(fan_in, fan_out),
+        gain_from="one",
+        fans=_matrix_sides,
+    ),
 )
 
 

@@ -7,13 +7,14 @@ binary_cross_entropy_with_logits, all with the mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from weightlab.validate import registry
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Loss:
     """A loss over a batch.
 
     outputs:       classes -> how many logits the network gives per example
-    value:         (logits (example, outputs), labels (example,) int64, classes) -> mean loss (), differentiable
-    each:          the same for every example, -> (example,)
+    function:      (logits (example, outputs), labels (example,) int64, classes, reduction) -> differentiable: the mean
+                   () for the reduction "mean", every example's loss (example,) for "none"
     probabilities: logits (..., outputs) -> (..., classes), summing to 1
     two_classes:   usable with two classes only
 
@@ -35,15 +36,21 @@ class Loss:
 
     name: str
     label: str
-    formula: str
     outputs: Callable[[int], int]
-    value: Callable[[Tensor, Tensor, int], Tensor]
-    each: Callable[[Tensor, Tensor, int], Tensor]
+    function: Callable[[Tensor, Tensor, int, str], Tensor]
     probabilities: Callable[[Tensor], Tensor]
     program: str
     guess: str = "logits.argmax(dim=1)"
     theory: str = ""
     two_classes: bool = False
+
+    def value(self, logits: Tensor, labels: Tensor, classes: int) -> Tensor:
+        """Mean over the batch, ()."""
+        return self.function(logits, labels, classes, "mean")
+
+    def each(self, logits: Tensor, labels: Tensor, classes: int) -> Tensor:
+        """Example by example, (example,)."""
+        return self.function(logits, labels, classes, "none")
 
     @property
     def called(self) -> str:
@@ -55,23 +62,15 @@ class Loss:
         return self.program.replace("{classes}", str(classes)) if self.called == "loss_of" else ""
 
 
-def _squared_error(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
+def _squared_error(logits: Tensor, labels: Tensor, classes: int, reduction: str) -> Tensor:
     wanted = functional.one_hot(labels, classes).to(logits.dtype)
-    return functional.mse_loss(logits.softmax(dim=-1), wanted)
+    errors = functional.mse_loss(logits.softmax(dim=-1), wanted, reduction=reduction)
+    return errors.mean(dim=-1) if reduction == "none" else errors  # over the classes
 
 
-def _squared_errors(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
-    wanted = functional.one_hot(labels, classes).to(logits.dtype)
-    return (logits.softmax(dim=-1) - wanted).square().mean(dim=-1)
-
-
-def _binary(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), labels.to(logits.dtype))
-
-
-def _binaries(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
+def _binary(logits: Tensor, labels: Tensor, classes: int, reduction: str) -> Tensor:
     wanted = labels.to(logits.dtype)
-    return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), wanted, reduction="none")
+    return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), wanted, reduction=reduction)
 
 
 def _both_classes(logits: Tensor) -> Tensor:
@@ -87,41 +86,31 @@ _BINARY = '''def loss_of(logits, labels):
     wanted = labels.to(logits.dtype)
     return nn.functional.binary_cross_entropy_with_logits(logits.squeeze(1), wanted)'''
 
-LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Loss(
-                "cross_entropy", "cross-entropy", "-log softmax(z)[class]",
-                lambda classes: classes,
-                lambda logits, labels, classes: functional.cross_entropy(logits, labels),
-                lambda logits, labels, classes: functional.cross_entropy(logits, labels, reduction="none"),
-                lambda logits: logits.softmax(dim=-1),
-                "nn.functional.cross_entropy",
-                theory="cross_entropy",
-            ),
-            Loss(
-                "mse", "mean squared error", "mean of (softmax(z) - one_hot)^2 over classes",
-                lambda classes: classes,
-                _squared_error,
-                _squared_errors,
-                lambda logits: logits.softmax(dim=-1),
-                _SQUARED_ERROR,
-                theory="mse",
-            ),
-            Loss(
-                "bce_with_logits",
-                "binary cross-entropy with logits",
-                "-log sigmoid(z) for class 1, -log(1 - sigmoid(z)) for class 0",
-                lambda classes: 1,
-                _binary,
-                _binaries,
-                _both_classes,
-                _BINARY,
-                guess="logits.squeeze(1) > 0",
-                theory="bce_with_logits",
-                two_classes=True,
-            ),
-        )
-    }
+LOSSES = registry(
+    Loss(
+        "cross_entropy", "cross-entropy",
+        lambda classes: classes,
+        lambda logits, labels, classes, reduction: functional.cross_entropy(logits, labels, reduction=reduction),
+        lambda logits: logits.softmax(dim=-1),
+        "nn.functional.cross_entropy",
+        theory="cross_entropy",
+    ),
+    Loss(
+        "mse", "mean squared error",
+        lambda classes: classes,
+        _squared_error,
+        lambda logits: logits.softmax(dim=-1),
+        _SQUARED_ERROR,
+        theory="mse",
+    ),
+    Loss(
+        "bce_with_logits", "binary cross-entropy with logits",
+        lambda classes: 1,
+        _binary,
+        _both_classes,
+        _BINARY,
+        guess="logits.squeeze(1) > 0",
+        theory="bce_with_logits",
+        two_classes=True,
+    ),
 )

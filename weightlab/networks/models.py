@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from weightlab.networks.activations import ACTIVATIONS, IDENTITY, Activation
 from weightlab.networks.architectures import CNN, MLP, OUTPUT, Cell, Network, RecurrentNetwork, Shape
 from weightlab.networks.initializers import InitializationSettings, initialization
 from weightlab.networks.model_programs import ModelCode, cnn_code, mlp_code, recurrent_code
-from weightlab.validate import choose, whole_number
+from weightlab.validate import choose, registry, whole_number
 
 Value = bool | int | float | str
 MAX_DEPTH, MAX_WIDTH = 100, 4096
@@ -71,32 +70,27 @@ def _recurrent(name: str, label: str, cell: Cell, activations: tuple[str, ...] =
     )
 
 
-MODELS: Mapping[str, ModelEntry] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            ModelEntry(
-                "mlp", "Multilayer perceptron",
-                {"depth": 2, "width": 32, "activation": "relu", "batch_norm": False, "residual": False},
-                MLP,
-                mlp_code,
-                shallowest=0,  # no hidden layer: softmax regression
-                mean_field=lambda settings: not (settings["batch_norm"] or settings["residual"]),
-                together=True,
-            ),
-            ModelEntry(
-                "cnn", "Convolutional network",
-                {"depth": 2, "width": 16, "activation": "relu", "batch_norm": False},
-                CNN,
-                cnn_code,
-                lambda shape, settings: "" if len(shape) == 3 else "a CNN reads pictures",
-                together=True,
-            ),
-            _recurrent("rnn", "Recurrent network", Cell(nn.RNN), activations=("tanh", "relu")),
-            _recurrent("lstm", "LSTM", Cell(nn.LSTM, 4, 1, "forget gate", memory=True)),
-            _recurrent("gru", "GRU", Cell(nn.GRU, 3, 1, "update gate")),
-        )
-    }
+MODELS = registry(
+    ModelEntry(
+        "mlp", "Multilayer perceptron",
+        {"depth": 2, "width": 32, "activation": "relu", "batch_norm": False, "residual": False},
+        MLP,
+        mlp_code,
+        shallowest=0,  # no hidden layer: softmax regression
+        mean_field=lambda settings: not (settings["batch_norm"] or settings["residual"]),
+        together=True,
+    ),
+    ModelEntry(
+        "cnn", "Convolutional network",
+        {"depth": 2, "width": 16, "activation": "relu", "batch_norm": False},
+        CNN,
+        cnn_code,
+        lambda shape, settings: "" if len(shape) == 3 else "a CNN reads pictures",
+        together=True,
+    ),
+    _recurrent("rnn", "Recurrent network", Cell(nn.RNN), activations=("tanh", "relu")),
+    _recurrent("lstm", "LSTM", Cell(nn.LSTM, 4, 1, "forget gate", memory=True)),
+    _recurrent("gru", "GRU", Cell(nn.GRU, 3, 1, "update gate")),
 )
 
 

@@ -7,7 +7,7 @@ and a live one (rows still arriving) look the same to whoever draws them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -145,10 +145,6 @@ class Picture:
             if part.view not in names:
                 raise ValueError(f"{part.name!r} is drawn in view {part.view!r}, but the views are {sorted(names)}")
 
-    def with_rows(self, table: NDArray[np.float32], steps: NDArray[np.float32], summary: str = "") -> Picture:
-        """The same picture over another table."""
-        return replace(self, table=table, steps=steps, summary=summary or self.summary)
-
 
 @dataclass
 class TableBuilder:
@@ -171,7 +167,6 @@ class TableBuilder:
         *,
         colour: int = 0,
         dashed: bool = False,
-        groups: tuple[int, ...] = (),
     ) -> None:
         """Add a series; `values` is (rows,) or (rows, columns), with an axis `positions` after the rows if several."""
         with np.errstate(over="ignore"):  # beyond float32's range becomes infinite, which leaves a gap
@@ -179,7 +174,7 @@ class TableBuilder:
         first = len(self.columns)
         self.columns.extend(block.transpose(2, 1, 0))
         indices = tuple(range(first, len(self.columns)))
-        self.series.append(Series(view, kind, name, indices, colour, dashed, groups))
+        self.series.append(Series(view, kind, name, indices, colour, dashed))
 
     @property
     def table(self) -> NDArray[np.float32]:

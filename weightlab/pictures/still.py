@@ -16,28 +16,27 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter
 
 from weightlab.pictures.contours import _shade
-from weightlab.pictures.picture import Bowl, Picture, Raster, Series, View
+from weightlab.pictures.picture import Bowl, Picture, Raster, Reference, Series, View
 from weightlab.pictures.style import DASHES, MARKERS, PALETTE, Still, label_axes, new_figure, to_still
 
 
-def still(picture: Picture, *, title: str = "", row: int | None = None, width: float = 8.6) -> Still:
-    """The picture at `row` (the last one if None) as a static figure; its alt text is the picture's summary."""
-    height = width * 0.235 * (len(picture.heights) + 0.35)
-    return to_still(draw_picture(picture, row=row, size=(width, height)), picture.summary or title or "picture")
+def still(picture: Picture, *, title: str = "") -> Still:
+    """The picture at its last row as a static figure; its alt text is the picture's summary."""
+    size = (8.6, 8.6 * 0.235 * (len(picture.heights) + 0.35))
+    return to_still(draw_picture(picture, size), picture.summary or title or "picture")
 
 
-def draw_picture(picture: Picture, *, row: int | None = None, size: tuple[float, float] = (8.6, 4.7)) -> Figure:
-    """Draw all views of a picture on a new figure, as the stage does."""
+def draw_picture(picture: Picture, size: tuple[float, float] = (8.6, 4.7)) -> Figure:
+    """Draw all views of a picture on a new figure, as the stage shows them at the last row."""
     figure = new_figure(*size)
     grid = figure.add_gridspec(
         len(picture.heights), len(picture.widths), width_ratios=picture.widths, height_ratios=picture.heights
     )
-    last = len(picture.table) - 1 if row is None else row
     handles: dict[str, Any] = {}
     for view in picture.views:
         column, line, columns, lines = view.cell
         axes = figure.add_subplot(grid[line : line + lines, column : column + columns])
-        _draw_view(axes, view, picture, last, handles)
+        _draw_view(axes, view, picture, handles)
     if handles:
         in_one_row = sum(len(name) + 6 for name in handles) <= 15 * size[0]  # about 15 letters an inch
         legend = figure.legend(
@@ -49,36 +48,19 @@ def draw_picture(picture: Picture, *, row: int | None = None, size: tuple[float,
     return figure
 
 
-def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dict[str, Any]) -> None:
+def _draw_view(axes: Axes, view: View, picture: Picture, handles: dict[str, Any]) -> None:
     label_axes(axes, view.title, view.x.label, view.y.label)
     axes.set_xscale(view.x.scale)
     axes.set_yscale(view.y.scale)
     bars = [series for series in picture.series if series.view == view.name and series.kind == "bars"]
     for series in picture.series:
         if series.view == view.name:
-            _draw_series(
-                axes, series, picture, last, handles, (bars.index(series), len(bars)) if series in bars else (0, 1)
-            )
+            place = (bars.index(series), len(bars)) if series in bars else (0, 1)
+            _draw_series(axes, series, picture, handles, place)
     for reference in picture.references:
         if reference.view != view.name or not len(reference.points):
             continue
-        if reference.kind == "dots":
-            colour = PALETTE[reference.colour % len(PALETTE)]
-            (handle,) = axes.plot(
-                *reference.points.T, MARKERS[reference.colour % 4], color=colour, ms=3, mec="w", mew=0.4
-            )
-            handles.setdefault(reference.name, handle)
-            continue
-        if reference.kind == "trace":
-            colour = PALETTE[reference.colour % len(PALETTE)]
-            (handle,) = axes.plot(*reference.points.T, color=colour, lw=1.2, ls="--", alpha=0.8)
-            handles.setdefault(reference.name, handle)
-            continue
-        marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
-        (handle,) = axes.plot(
-            *reference.points.T, marker=marker, ls=line, color="0.1", lw=1.2, ms=size, mew=1.4, zorder=5,
-            path_effects=[withStroke(linewidth=3, foreground="w", alpha=0.7)],  # seen on dark bars and maps too
-        )  # fmt: skip
+        (handle,) = axes.plot(*reference.points.T, **_reference_style(reference))
         if reference.name:
             handles.setdefault(reference.name, handle)
         if reference.label:
@@ -96,7 +78,7 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
     if view.x.limits:
         axes.set_xlim(*view.x.limits)
     elif any(series.kind in {"curve", "family"} and series.view == view.name for series in picture.series):
-        axes.set_xlim(0, float(picture.steps[last]) or picture.last_step or 1)
+        axes.set_xlim(0, float(picture.steps[-1]) or picture.last_step or 1)
     if view.y.limits:
         axes.set_ylim(*view.y.limits)
     elif view.y.scale == "log":
@@ -106,6 +88,18 @@ def _draw_view(axes: Axes, view: View, picture: Picture, last: int, handles: dic
             _draw_raster(axes, raster)
     if view.backdrop is not None and view.x.limits and view.y.limits:
         draw_backdrop(axes, view)
+
+
+def _reference_style(reference: Reference) -> dict[str, Any]:
+    colour = PALETTE[reference.colour % len(PALETTE)]
+    if reference.kind == "dots":
+        return {"ls": "", "marker": MARKERS[reference.colour % 4], "color": colour, "ms": 3, "mec": "w", "mew": 0.4}
+    if reference.kind == "trace":
+        return {"ls": "--", "color": colour, "lw": 1.2, "alpha": 0.8}
+    marker, line, size = {"line": ("", "--", 1), "points": ("+", "", 8), "marks": ("_", "", 12)}[reference.kind]
+    halo = withStroke(linewidth=3, foreground="w", alpha=0.7)  # seen on dark bars and maps too
+    theirs = {"lw": 1.2, "ms": size, "mew": 1.4, "zorder": 5, "path_effects": [halo]}
+    return {"marker": marker, "ls": line, "color": "0.1", **theirs}
 
 
 def _draw_raster(axes: Axes, raster: Raster) -> None:
@@ -140,11 +134,9 @@ def draw_backdrop(axes: Axes, view: View) -> None:
     axes.imshow(image[::step, ::step], extent=(0, 1, 0, 1), transform=axes.transAxes, aspect="auto", zorder=0)
 
 
-def _draw_series(
-    axes: Axes, series: Series, picture: Picture, last: int, handles: dict[str, Any], place: tuple[int, int]
-) -> None:
+def _draw_series(axes: Axes, series: Series, picture: Picture, handles: dict[str, Any], place: tuple[int, int]) -> None:
     colour = PALETTE[series.colour % len(PALETTE)]
-    table = picture.table[: last + 1]
+    table, steps = picture.table, picture.steps
     columns = [np.where(np.isfinite(table[:, c]), table[:, c], np.nan) for c in series.columns]
     if series.kind == "path":
         (handle,) = axes.plot(columns[0], columns[1], "--" if series.dashed else "-", color=colour, lw=1.6, zorder=3)
@@ -154,12 +146,12 @@ def _draw_series(
         handles.setdefault(series.name, handle)
     elif series.kind == "curve":
         style = "--" if series.dashed else DASHES[series.colour % len(DASHES)]
-        dot = "o" if last == 0 else ""  # of a run that has not begun
-        (handle,) = axes.plot(picture.steps[: last + 1], columns[0], ls=style, color=colour, lw=1.5, marker=dot, ms=4)
+        dot = "o" if len(steps) == 1 else ""  # of a run that has not begun
+        (handle,) = axes.plot(steps, columns[0], ls=style, color=colour, lw=1.5, marker=dot, ms=4)
         handles.setdefault(series.name, handle)
     elif series.kind == "family":
         for column, group in zip(columns, series.groups, strict=True):
-            axes.plot(picture.steps[: last + 1], column, color=_layer_colour(group, len(picture.groups)), lw=0.9)
+            axes.plot(steps, column, color=_layer_colour(group, len(picture.groups)), lw=0.9)
     elif series.kind == "bars":
         index, total = place
         width = 0.72 / total

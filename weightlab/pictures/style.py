@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,6 +19,7 @@ from torch import Tensor
 PALETTE = ("#0072b2", "#d55e00", "#00795a", "#a8328a", "#8a6d00", "#3d3d3d", "#5a4fcf", "#b3261e")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 2)), (0, (1, 2)))
 MARKERS = ("o", "s", "^", "D")
+THEORY: dict[str, Any] = {"ls": "", "marker": ".", "color": "0.1", "ms": 4, "zorder": 5}  # beside measured lines
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,21 @@ def new_figure(width: float = 8.0, height: float = 3.4) -> Figure:
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def small_multiples(
+    names: Sequence[str], columns: int, height: float, x: str, y: str
+) -> tuple[Figure, list[Axes]]:
+    """A figure of small axes on common scales, `columns` a row, each under its name; x and y are said at the rim."""
+    rows = -(-len(names) // columns)
+    figure = new_figure(8.4, height)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    for place, (axes, name) in enumerate(zip(grid.flat, names, strict=False)):
+        row, column = divmod(place, columns)
+        label_axes(axes, name, x if row == rows - 1 else "", "" if column else y)
+    return figure, list(grid.flat[: len(names)])
 
 
 def to_still(figure: Figure, alt: str) -> Still:
@@ -95,6 +112,33 @@ def label_axes(axes: Axes, title: str, x: str, y: str) -> None:
     axes.tick_params(labelsize=7.5, length=2.5, colors="0.25")
 
 
+def line_style(number: int) -> dict[str, Any]:
+    """Colour and dashes of the line with this number."""
+    return {"color": PALETTE[number % len(PALETTE)], "ls": DASHES[number % len(DASHES)]}
+
+
+def draw_band(
+    axes: Axes, x: Any, middle: Any, low: Any, high: Any, name: str, number: int, lw: float = 1.8, alpha: float = 0.18
+) -> None:
+    """A line of this number, and a band around it in its colour; x, middle, low and high are (x,)."""
+    style = line_style(number)
+    axes.plot(x, middle, lw=lw, label=name, **style)
+    axes.fill_between(x, low, high, color=style["color"], alpha=alpha, lw=0)
+
+
+def draw_magnitudes(axes: Axes, magnitudes: Tensor, name: str, number: int, lw: float = 1.8) -> None:
+    """Magnitudes (seed, place) on a logarithmic axis, places counted from 1; a place where one is zero is left out.
+
+    The line is the mean of the logarithms over the seeds, the band one standard deviation.
+    """
+    logs = torch.where(magnitudes > 0, magnitudes.double(), torch.nan).log().numpy()
+    middle, spread = logs.mean(axis=0), logs.std(axis=0)
+    ends = np.exp(middle - spread), np.exp(middle + spread)
+    draw_band(axes, np.arange(1, len(middle) + 1), np.exp(middle), *ends, name, number, lw=lw)
+    if np.isfinite(middle).any():
+        axes.set_yscale("log")
+
+
 Line = tuple[Tensor, Tensor]
 
 
@@ -108,10 +152,11 @@ def lines_figure(
     figure = new_figure(6.4, 2.7)
     axes = figure.subplots()
     for number, (name, (across, up)) in enumerate(lines.items()):
-        colour = PALETTE[number % len(PALETTE)]
-        axes.plot(across.numpy(), up.numpy(), ls=DASHES[number % len(DASHES)], color=colour, lw=1.5, label=name)
+        style = line_style(number)
+        axes.plot(across.numpy(), up.numpy(), lw=1.5, label=name, **style)
         if points and name in points:
-            axes.plot(*(part.numpy() for part in points[name]), MARKERS[number % len(MARKERS)], color=colour, ms=5)
+            marks = MARKERS[number % len(MARKERS)]
+            axes.plot(*(part.numpy() for part in points[name]), marks, color=style["color"], ms=5)
     if log:
         axes.set_xscale("log")
         axes.set_yscale("log")

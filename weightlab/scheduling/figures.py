@@ -8,24 +8,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from weightlab.pictures.style import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.pictures.style import MARKERS, PALETTE, label_axes, line_style, new_figure, small_multiples
 
 
 def rates_figure(rates: Mapping[str, Tensor], columns: int = 4) -> Figure:
     """The learning rate over the steps, one small picture for each name; all share their axes."""
     rows = -(-len(rates) // columns)
-    figure = new_figure(8.4, 1.5 * rows + 0.2)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes in grid.flat[len(rates) :]:
-        axes.set_axis_off()
-    for axes, (name, values) in zip(grid.flat, rates.items(), strict=False):
+    figure, places = small_multiples(list(rates), columns, 1.5 * rows + 0.2, "step", "η")
+    for axes, values in zip(places, rates.values(), strict=True):
         axes.plot(values.numpy(), color=PALETTE[0], lw=1.8)
         axes.set_ylim(bottom=0)
-        label_axes(axes, name, "", "")
-    for axes in grid[-1]:
-        axes.set_xlabel("step", fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("η", fontsize=8)
     return figure
 
 
@@ -50,8 +42,7 @@ def mean_losses_figure(measured: Mapping[str, Tensor], expected: Mapping[str, Te
     figure = new_figure(8.0, 3.2)
     axes = figure.subplots()
     for number, (name, losses) in enumerate(measured.items()):
-        colour, dash = PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)]
-        axes.plot(losses.numpy(), ls=dash, color=colour, lw=1.6, label=name)
+        axes.plot(losses.numpy(), lw=1.6, label=name, **line_style(number))
         if name in expected:
             steps = torch.arange(0, len(losses), max(1, len(losses) // 20))
             axes.plot(steps.numpy(), expected[name][steps].numpy(), ".", color="0.1", ms=4, zorder=5)

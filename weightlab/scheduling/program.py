@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from weightlab.descent.landscapes import Landscape
 from weightlab.program_text import arguments, call, comment, indented, lines, literal, program
+from weightlab.programs.descent import NOISE_BLOCK
 from weightlab.programs.landscapes import loss_code
 from weightlab.programs.optimizers import OptimizerCode, optimizer_code
 from weightlab.programs.schedules import ScheduleCode, schedule_code
@@ -13,7 +14,6 @@ from weightlab.rules.schedules import ScheduleSettings
 from weightlab.rules.update_rules import OptimizerSettings
 from weightlab.scheduling.run import Move
 
-NOISE_BLOCK = 64  # rows that weightlab.descent.run.drawn_noise draws together
 SETTLED = 50  # last rows over which the program averages
 
 

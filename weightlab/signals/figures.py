@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from weightlab.pictures.style import DASHES, PALETTE, Still, label_axes, new_figure, to_still
+from weightlab.pictures.style import THEORY, Still, draw_magnitudes, label_axes, line_style, new_figure, to_still
 from weightlab.signals.measure import SignalRecord
 from weightlab.theory.signals import SignalPrediction
 from weightlab.training.record import TrainingRecord
-
-THEORY: dict[str, Any] = {"ls": "", "marker": ".", "color": "0.1", "ms": 4, "zorder": 5}  # beside measured lines
 
 
 def signals_still(
@@ -63,9 +59,8 @@ def runs_figure(runs: Mapping[str, Sequence[TrainingRecord]]) -> Figure:
             accuracy.plot(
                 record.validation_steps.numpy(),
                 record.validation_accuracies.numpy(),
-                ls=DASHES[number % len(DASHES)],
-                color=PALETTE[number % len(PALETTE)],
                 lw=1.1,
+                **line_style(number),
             )
     layers = next(iter(runs.values()))[0].layers
     label_axes(gradients, "Gradient by layer at the first update", "layer", "|g| of the layer's weights")
@@ -77,15 +72,8 @@ def runs_figure(runs: Mapping[str, Sequence[TrainingRecord]]) -> Figure:
 
 
 def _draw_layers(axes: Axes, magnitudes: Tensor, name: str, number: int, theory: Tensor | None = None) -> None:
-    """Magnitudes (seed, layer) on a logarithmic axis; a layer where one is zero is left out."""
-    logs = torch.where(magnitudes > 0, magnitudes.double(), torch.nan).log().numpy()
-    layers = np.arange(1, logs.shape[1] + 1)
-    colour = PALETTE[number % len(PALETTE)]
-    middle, spread = logs.mean(axis=0), logs.std(axis=0)
-    axes.plot(layers, np.exp(middle), ls=DASHES[number % len(DASHES)], color=colour, lw=2, label=name)
-    axes.fill_between(layers, np.exp(middle - spread), np.exp(middle + spread), color=colour, alpha=0.18, lw=0)
+    """Magnitudes (seed, layer), and theory's marks (layer,)."""
+    draw_magnitudes(axes, magnitudes, name, number, lw=2)
     if theory is not None:
-        axes.plot(layers, theory.numpy(), **THEORY)
-    if np.isfinite(middle).any():
-        axes.set_yscale("log")
+        axes.plot(range(1, len(theory) + 1), theory.numpy(), **THEORY)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -10,7 +10,7 @@ from torch import Tensor
 from weightlab.devices import settle_threads
 from weightlab.networks.activations import Activation, activation
 from weightlab.networks.initializers import InitializationSettings, as_settings
-from weightlab.theory.signals import SignalPrediction, signal_propagation
+from weightlab.theory.signals import SignalPrediction, growth_per_layer, signal_propagation
 from weightlab.validate import whole_number
 
 MOST_DEPTH, MOST_WIDTH, MOST_SEEDS, MOST_BATCH = 500, 4096, 1000, 65536
@@ -149,7 +149,7 @@ class SignalRecord:
 
         NaN for fewer than four layers and where a magnitude is zero.
         """
-        return _growth_per_layer(self.forward)
+        return growth_per_layer(self.forward)
 
     @property
     def backward_ratios(self) -> Tensor:
@@ -157,13 +157,4 @@ class SignalRecord:
 
         The same layers and exceptions as `forward_ratios`.
         """
-        return 1 / _growth_per_layer(self.backward)
-FIRST_LAYERS_LEFT_OUT = 2  # the input is not yet what the layers make of it
-
-
-def _growth_per_layer(magnitudes: Tensor) -> Tensor:
-    settled = magnitudes[:, FIRST_LAYERS_LEFT_OUT:].double()
-    if settled.shape[1] < 2:
-        return torch.full(settled.shape[:1], torch.nan, dtype=torch.float64)
-    growth = (settled[:, -1] / settled[:, 0]) ** (1 / (settled.shape[1] - 1))
-    return torch.where(growth > 0, growth, torch.nan)
+        return 1 / growth_per_layer(self.backward)

@@ -16,7 +16,11 @@ def signal_program(activation: str, start: InitializationSettings, depth: int, w
     Arguments as those of `measure_signals`, checked by it.
     """
     blocks = [
-        _definition(),
+        lines(
+            "def rms(values):",
+            '    """Root mean square."""',
+            "    return values.norm() / values.numel() ** 0.5",
+        ),
         "torch.set_num_threads(1)  # sums over several threads round differently",
         lines(
             f"generator = torch.Generator().manual_seed({seed})",
@@ -43,14 +47,6 @@ def signal_program(activation: str, start: InitializationSettings, depth: int, w
     summary = f"Signals through {depth} layers of {width} units: {ACTIVATIONS[activation].label}, {start.label}."
     imports = ["import torch", "from torch import nn"]
     return program(summary, imports, blocks)
-
-
-def _definition() -> str:
-    return lines(
-        "def rms(values):",
-        '    """Root mean square."""',
-        "    return values.norm() / values.numel() ** 0.5",
-    )
 
 
 def _layers(activation: str, start: InitializationSettings, depth: int, width: int) -> str:

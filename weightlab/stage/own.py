@@ -50,7 +50,7 @@ def own_parts(own: Sequence[object], takes: Sequence[str] = tuple(_KINDS)) -> Ow
     """The things checked; TypeError for what a panel that takes these fields has no place for, ValueError for two."""
     found: dict[str, Any] = {}
     for thing in own:
-        one = optimizer(thing) if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer) else thing
+        one = _with_defaults(thing)
         field = next((field for field in takes if isinstance(one, _KINDS[field][0])), None)
         if field is None:
             asked = ", ".join(_KINDS[field][1] for field in takes)
@@ -103,7 +103,7 @@ def own_things(things: Sequence[object], values: Mapping[str, Any]) -> tuple[Own
     names = dict(values)
     given = {name: value for name, value in values.items() if name in found and not isinstance(value, str)}
     for thing in (*things, *given.values()):
-        one = optimizer(thing) if _is_optimizer_class(thing) else thing
+        one = _with_defaults(thing)
         menu = next((menu for kind, menu in _MENUS.items() if isinstance(one, kind)), None)
         if menu is None:
             raise TypeError(
@@ -124,8 +124,9 @@ def own_things(things: Sequence[object], values: Mapping[str, Any]) -> tuple[Own
     return Own(**found), names
 
 
-def _is_optimizer_class(thing: object) -> bool:
-    return isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer)
+def _with_defaults(thing: object) -> object:
+    """An optimizer class as settings; everything else as it is."""
+    return optimizer(thing) if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer) else thing
 
 
 def _own_name(thing: Any, menu: str) -> str:

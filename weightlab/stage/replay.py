@@ -11,14 +11,14 @@ import hashlib
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import weightlab
 from weightlab.pictures.style import Still
-from weightlab.stage.controls import Control, Slider
+from weightlab.stage.controls import Slider
 from weightlab.stage.fan import Fan, GatheredFan
 from weightlab.stage.modules import join_modules
 from weightlab.stage.packed import BITS, EXACT, Pack, fan_tables
@@ -28,7 +28,7 @@ from weightlab.validate import choose
 _HERE = Path(__file__).parent
 _KEPT_ELSEWHERE = ("layout", "tabbable", "tooltip")  # traits that every widget has
 _PLAYBACK_ONLY = {"live": False, "state": "idle"}
-_PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -39,7 +39,8 @@ _PAGE = """<!doctype html>
 <style>{css}</style>
 </head>
 <body>
-<main>
+"""
+_PAGE = HEAD + """<main>
 <h1>{title}</h1>
 <figure id="wl-still-page">
 <img src="data:image/png;base64,{png}" alt="{alt}">
@@ -56,36 +57,16 @@ _PAGE = """<!doctype html>
 """
 
 
-class Replayable(Protocol):
-    """What a page needs of a panel."""
-
-    _lock: Any
-    _controls: Mapping[str, Control]
-    title: str
-    values: Mapping[str, Any]
-    unused: Sequence[str]
-
-    def _greet(self) -> None: ...
-
-    def _fan(self, name: str) -> Fan | GatheredFan | None: ...
-
-    @property
-    def text(self) -> str: ...
-
-    def still(self) -> Still: ...
-
-
 def replay_html(
-    panel: Replayable, *, sliders: Sequence[str] | None = None, title: str | None = None, note: str = ""
+    panel: Any, *, sliders: Sequence[str] | None = None, title: str | None = None, note: str = ""
 ) -> str:
-    """The page as text.
+    """The page of a panel as text; `panel.save_html` writes it to a file.
 
     sliders: names of those that the page lets move, each while all other settings stay as they are; by default the
     first one whose pictures differ in numbers or are quick to draw, () for none. title: instead of the panel's.
     note: a sentence of your own under the animation.
     Raises ValueError if the panel is closed, or a slider's pictures cannot be had without a kernel.
     """
-    assert isinstance(panel, Stage)
     with panel._lock:
         if panel._shown is None:
             raise ValueError("this panel is closed, so there is nothing to show; make the page before close()")
@@ -95,23 +76,6 @@ def replay_html(
         traits = _traits(panel, fans, pack)
         message = {"traits": traits, "fans": fans, "note": f"{_note(panel, fans)} {note}".strip()}
         return _page(panel.still(), traits, title or panel.title, pack.text(message), _said_as_text(panel))
-
-
-def save_html(
-    panel: Replayable,
-    path: str | Path | None = None,
-    *,
-    sliders: Sequence[str] | None = None,
-    title: str | None = None,
-    note: str = "",
-) -> Path | str:
-    """Write the page to `path` and return that; without a path, return the page as text (see `replay_html`)."""
-    text = replay_html(panel, sliders=sliders, title=title, note=note)
-    if path is None:
-        return text
-    file = Path(path)
-    file.write_text(text, encoding="utf-8", newline="\n")  # the policy holds the script's digest
-    return file
 
 
 # ---- what moves -------------------------------------------------------------------------------------------------
@@ -234,7 +198,7 @@ def _note(panel: Any, fans: Mapping[str, Any]) -> str:
 # ---- the page ---------------------------------------------------------------------------------------------------
 
 
-def _said_as_text(panel: Replayable) -> str:
+def _said_as_text(panel: Any) -> str:
     """The settings as a text that a panel loads, where a text can hold them."""
     try:
         text = panel.text
@@ -262,12 +226,13 @@ def _page(still: Still, traits: Mapping[str, Any], title: str, data: str, text: 
     )
 
 
+def digest(text: str) -> str:
+    """How a content security policy names a script or a style that may run."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
+
+
 def policy(script: str, css: str) -> str:
     """A content security policy under which this script and this style run, and nothing else is run or fetched."""
-
-    def digest(text: str) -> str:
-        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
-
     return (
         f"default-src 'none'; script-src {digest(script)}; style-src {digest(css)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

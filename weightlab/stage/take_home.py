@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from weightlab.stage.replay import replay_html, save_html
+from weightlab.stage.replay import replay_html
 from weightlab.stage.stage import Stage
 from weightlab.texts.experiments import panel_text, panel_values
 
@@ -58,13 +58,18 @@ class TakeHome(Stage):
         """A plain PyTorch program for the settings now shown; empty where there is none."""
         return ""
 
-    def save_html(self, path: str | Path, *, sliders: Sequence[str] | None = None) -> Path:
+    def save_html(
+        self, path: str | Path, *, sliders: Sequence[str] | None = None, title: str | None = None, note: str = ""
+    ) -> Path:
         """Write the panel as one HTML file that plays, scrubs and moves its sliders without a kernel or a network.
 
-        sliders: which ones can be moved in it; by default the first whose pictures are quick to draw.
+        sliders: which ones can be moved in it; by default the first whose pictures are quick to draw. title: instead of
+        the panel's. note: a sentence of your own under the animation.
         """
-        save_html(self, path, sliders=sliders)
-        return Path(path)
+        file = Path(path)
+        text = replay_html(self, sliders=sliders, title=title, note=note)
+        file.write_text(text, encoding="utf-8", newline="\n")  # the policy holds the script's digest
+        return file
 
     @property
     def _own_names(self) -> str:

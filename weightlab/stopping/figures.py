@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from weightlab.pictures.style import DASHES, MARKERS, PALETTE, label_axes, new_figure
+from weightlab.pictures.style import MARKERS, PALETTE, draw_band, label_axes, new_figure, small_multiples
 from weightlab.stopping.learning_curves import LearningCurves
 
 Filters = tuple[Tensor, Tensor]  # measured and theory, (direction,) each
@@ -22,33 +22,21 @@ def curves_figure(runs: Mapping[str, Sequence[LearningCurves]], columns: int = 3
     A line is the mean over the seeds, its band reaches from the lowest to the highest; crosses are the best epochs.
     """
     rows = -(-len(runs) // columns)
-    figure = new_figure(8.4, 2.1 * rows + 0.3)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes in grid.flat[len(runs) :]:
-        axes.set_axis_off()
-    for axes, (name, seeds) in zip(grid.flat, runs.items(), strict=False):
+    figure, places = small_multiples(list(runs), columns, 2.1 * rows + 0.3, "epoch", "loss")
+    for axes, seeds in zip(places, runs.values(), strict=True):
         _band(axes, torch.stack([one.training_losses for one in seeds]), "training", 0)
         _band(axes, torch.stack([one.validation.losses for one in seeds]), "validation", 1)
         best = [(one.validation.best, float(one.validation.losses[one.validation.best])) for one in seeds]
         axes.plot(*zip(*best, strict=True), "+", color="0.1", ms=7, zorder=5, label="lowest, each seed")
         axes.set_yscale("log")
-        label_axes(axes, name, "", "")
-    for axes in grid[-1]:
-        axes.set_xlabel("epoch", fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("loss", fontsize=8)
-    handles, names = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
 def _band(axes: Axes, losses: Tensor, name: str, number: int, x: Tensor | None = None) -> None:
     """losses (seed, x): their mean, and a band from the lowest to the highest."""
     across = torch.arange(losses.shape[1]) if x is None else x
-    colour = PALETTE[number]
-    axes.plot(across.numpy(), losses.mean(0).numpy(), ls=DASHES[number], color=colour, lw=1.8, label=name)
-    low, high = losses.amin(0).numpy(), losses.amax(0).numpy()
-    axes.fill_between(across.numpy(), low, high, color=colour, alpha=0.2, lw=0)
+    draw_band(axes, across, losses.mean(0), losses.amin(0), losses.amax(0), name, number, alpha=0.2)
 
 
 def filters_figure(eigenvalues: Tensor, stopped: Mapping[str, Filters], penalized: Mapping[str, Filters]) -> Figure:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from weightlab.networks.architectures import flat_weights
 from weightlab.networks.datasets import Dataset, dataset
 from weightlab.networks.models import model
 from weightlab.rules.status import RunStatus
@@ -62,8 +63,7 @@ def learning_curves(experiment: TrainingExperiment) -> LearningCurves:
 
 def _look(training: Training) -> tuple[float, float, float]:
     loss, right = training.evaluate(training.experiment.dataset.x_train, training.experiment.dataset.y_train)
-    weights = torch.cat([parameter.detach().flatten() for parameter in training.network.parameters()])
-    return float(loss), float(right), float(torch.linalg.vector_norm(weights.double()))
+    return float(loss), float(right), float(torch.linalg.vector_norm(flat_weights(training.network).double()))
 
 
 def few_digits(

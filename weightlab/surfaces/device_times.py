@@ -6,13 +6,12 @@ is all fixed time, a large one's all arithmetic.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils.benchmark import Timer
 
 from weightlab.devices import available_devices, find_device, settle_threads
 from weightlab.validate import number, whole_number
@@ -84,8 +83,8 @@ def time_steps(
 ) -> StepTimes:
     """Time whole updates (forward, backward, step) of an MLP on every device that is there, or on `devices`.
 
-    Each figure is the shortest of several rounds that together take about `seconds`: whatever else the computer does
-    only ever adds. Raises ValueError for a device that is absent.
+    Each figure is the shortest of several rounds that together take about `seconds`, as torch.utils.benchmark takes
+    them: whatever else the computer does only ever adds. Raises ValueError for a device that is absent.
     """
     settle_threads()
     widths = tuple(whole_number("width", width, 1, 16_384) for width in widths)
@@ -97,28 +96,8 @@ def time_steps(
 
 
 def _time(width: int, batch: int, device: torch.device, seconds: float) -> float:
-    update = _Update(width, batch, device)
-    update()  # the first one allocates
-    _wait(device)
-    best, end = math.inf, time.perf_counter() + seconds
-    count = 1
-    while best == math.inf or time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(count):
-            update()
-        _wait(device)
-        taken = time.perf_counter() - start
-        best = min(best, taken / count)
-        count = max(1, min(64, int(seconds / 8 / max(best, 1e-9))))  # so short a step is not timed one by one
-    return best
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done all that it was given; a GPU works on while Python goes on."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    timer = Timer("update()", globals={"update": _Update(width, batch, device)}, num_threads=torch.get_num_threads())
+    return float(min(timer.blocked_autorange(min_run_time=seconds).times))
 
 
 class _Update:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from weightlab.networks.architectures import Network
+from weightlab.networks.architectures import Network, flat_weights
 from weightlab.networks.losses import LOSSES
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.validate import number, whole_number
@@ -26,15 +26,11 @@ MOST_POINTS = 40_000
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """A plane origin + a·across + b·up through the weights, each (weight,).
-
-    explained: share of a path's variance that the plane holds, (2,), None for a plane that was not made for a path.
-    """
+    """A plane origin + a·across + b·up through the weights, each (weight,)."""
 
     origin: Tensor
     across: Tensor
     up: Tensor
-    explained: tuple[float, float] | None = None
 
     def points(self, a: Tensor, b: Tensor) -> Tensor:
         """Weights at coordinates a, b of one shape (...): (..., weight)."""
@@ -45,11 +41,6 @@ class Plane:
         basis = torch.stack([self.across, self.up], dim=1)
         offsets = (weights - self.origin).reshape(-1, len(self.origin)).T
         return torch.linalg.lstsq(basis, offsets).solution.T.reshape(*weights.shape[:-1], 2)
-
-
-def flat_weights(network: Network) -> Tensor:
-    """A copy of all parameters as one vector (weight,)."""
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 def loss_function(network: Network, experiment: TrainingExperiment, *, validation: bool = False) -> LossOf:
@@ -141,12 +132,10 @@ def path_plane(path: Tensor) -> Plane:
         raise ValueError(f"a path must be (snapshots, weight) with at least 3 snapshots, got {tuple(path.shape)}")
     offsets = (path[:-1] - path[-1]).double()
     _, lengths, directions = torch.linalg.svd(offsets, full_matrices=False)
-    total = float(lengths.square().sum())
-    if total == 0:
+    if not bool(lengths.any()):
         raise ValueError("the path stays where it is, got the same weights throughout; raise the learning rate")
-    shares = (lengths[:2].square() / total).tolist()
     across, up = directions[:2].to(path.dtype)
-    return Plane(path[-1].clone(), across, up, (shares[0], shares[1]))
+    return Plane(path[-1].clone(), across, up)
 
 
 def loss_on_plane(loss: LossOf, plane: Plane, across: Tensor, up: Tensor, chunk: int = 8) -> Tensor:

@@ -10,6 +10,29 @@ from weightlab.surfaces.weight_paths import PLANES, ROOM
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.validate import choose
 
+_DIRECTION = '''def random_direction(generator):
+    """Each filter as long as the network's own, and nothing for biases (Li et al. 2018)."""
+    parts = []
+    for parameter in model.parameters():
+        part = torch.zeros_like(parameter)
+        if parameter.dim() > 1:
+            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(part)
+            scale = parameter.flatten(1).norm(dim=1) / drawn.flatten(1).norm(dim=1)
+            part = drawn * scale[:, None]
+        parts.append(part)
+    return nn.utils.parameters_to_vector(parts).detach()'''
+_ENDING = lines(
+    "losses = torch.stack([loss_at(one) for one in path])",
+    "plane_losses = torch.stack([loss_at(one) for one in nearest])",
+    "offsets = (path - path[-1]).double()",
+    "held = offsets @ torch.linalg.qr(basis.double()).Q",
+    "share = (held.square().sum() / offsets.square().sum()).item()",
+    comment("Left out: theory's share, contours, and that the panel ends a path where it is not finite."),
+    'print(f"loss {losses[0]:.4g} at the start, {losses[-1]:.4g} at the end")',
+    'print(f"on the plane {plane_losses[0]:.4g} at the start; it holds {share:.2%} of the path")',
+    'print(f"the surface goes from {surface.min():.4g} to {surface.max():.4g}")',
+)
+
 
 def surface_program(
     experiment: TrainingExperiment, kind: str = "path", *, seed: int = 0, every: int = 5, points: int = 17,
@@ -29,7 +52,7 @@ def surface_program(
         *run.definitions,
         *run.setup,
         _functions(experiment),
-        _direction() if kind == "random" else "",
+        _DIRECTION if kind == "random" else "",
         lines(
             optimizer_lines(run.updates, schedule_code(experiment.schedule, False)),
             variable_lines(run.updates),
@@ -39,7 +62,7 @@ def surface_program(
         ),
         _plane(kind, seed),
         _window(kind, points, zoom),
-        _ending(),
+        _ENDING,
     ]
     return program(run_summary(experiment), run.imports, blocks)
 
@@ -55,20 +78,6 @@ def loss_at(vector):
     """The loss over all training examples at other weights, which stay in the model."""
     nn.utils.vector_to_parameters(vector, model.parameters())
     return {loss_of(experiment.loss, "model(x_train)", "y_train")}'''
-
-
-def _direction() -> str:
-    return '''def random_direction(generator):
-    """Each filter as long as the network's own, and nothing for biases (Li et al. 2018)."""
-    parts = []
-    for parameter in model.parameters():
-        part = torch.zeros_like(parameter)
-        if parameter.dim() > 1:
-            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(part)
-            scale = parameter.flatten(1).norm(dim=1) / drawn.flatten(1).norm(dim=1)
-            part = drawn * scale[:, None]
-        parts.append(part)
-    return nn.utils.parameters_to_vector(parts).detach()'''
 
 
 def _loop(experiment: TrainingExperiment, update: str, turns: str, every: int) -> str:
@@ -118,17 +127,3 @@ def _window(kind: str, points: int, zoom: float) -> str:
 
 def _zoomed(ends: str, zoom: float) -> str:
     return ends if zoom == 1 else f"({ends}) / {literal(zoom)}"
-
-
-def _ending() -> str:
-    return lines(
-        "losses = torch.stack([loss_at(one) for one in path])",
-        "plane_losses = torch.stack([loss_at(one) for one in nearest])",
-        "offsets = (path - path[-1]).double()",
-        "held = offsets @ torch.linalg.qr(basis.double()).Q",
-        "share = (held.square().sum() / offsets.square().sum()).item()",
-        comment("Left out: theory's share, contours, and that the panel ends a path where it is not finite."),
-        'print(f"loss {losses[0]:.4g} at the start, {losses[-1]:.4g} at the end")',
-        'print(f"on the plane {plane_losses[0]:.4g} at the start; it holds {share:.2%} of the path")',
-        'print(f"the surface goes from {surface.min():.4g} to {surface.max():.4g}")',
-    )

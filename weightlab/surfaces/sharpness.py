@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from weightlab.networks.architectures import flat_weights
 from weightlab.networks.datasets import Dataset, dataset
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
 from weightlab.rules.status import RunStatus
 from weightlab.rules.update_rules import OptimizerSettings, optimizer
-from weightlab.surfaces.planes import LossOf, flat_weights, loss_function
+from weightlab.surfaces.planes import LossOf, loss_function
 from weightlab.theory import quadratic as theory
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.run import Training

@@ -13,6 +13,13 @@ _LIMITS = {  # of the sharpness, by theory's form, as sharpness.sharpness_limit 
     "momentum": '(2 + 2 * group["momentum"]) / group["lr"]',
     "nesterov": '(2 + 2 * group["momentum"]) / (1 + 2 * group["momentum"]) / group["lr"]',
 }
+_DRAWN = lines(
+    "def drawn():",
+    '    """A random direction."""',
+    "    count = sum(parameter.numel() for parameter in model.parameters())",
+    "    vector = torch.randn(count, generator=probes, dtype=torch.float64)",
+    "    return (vector / vector.norm()).to(next(model.parameters()))",
+)
 
 
 def sharpness_program(experiment: TrainingExperiment, every: int = 5) -> str:
@@ -32,7 +39,7 @@ def sharpness_program(experiment: TrainingExperiment, every: int = 5) -> str:
         *run.definitions,
         *run.setup,
         _sharpness(experiment),
-        _drawn(),
+        _DRAWN,
         lines(optimizer_lines(run.updates, schedule_code(experiment.schedule, False)),
               variable_lines(run.updates), "probes = torch.Generator().manual_seed(0)"),
         _loop(experiment, run.updates, every),
@@ -113,14 +120,4 @@ def _loop(experiment: TrainingExperiment, updates: Updates, every: int) -> str:
                 f"if (step + 1) % {every} == 0:\n{indented(measured)}",
             )
         ),
-    )
-
-
-def _drawn() -> str:
-    return lines(
-        "def drawn():",
-        '    """A random direction."""',
-        "    count = sum(parameter.numel() for parameter in model.parameters())",
-        "    vector = torch.randn(count, generator=probes, dtype=torch.float64)",
-        "    return (vector / vector.norm()).to(next(model.parameters()))",
     )

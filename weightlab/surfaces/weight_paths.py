@@ -12,21 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from weightlab.networks.architectures import Network
+from weightlab.networks.architectures import Network, flat_weights
 from weightlab.networks.datasets import Dataset
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
 from weightlab.rules.status import RunStatus
 from weightlab.rules.update_rules import optimizer
-from weightlab.surfaces.planes import (
-    LossOf,
-    Plane,
-    flat_weights,
-    loss_function,
-    loss_on_plane,
-    path_plane,
-    random_plane,
-)
+from weightlab.surfaces.planes import LossOf, Plane, loss_function, loss_on_plane, path_plane, random_plane
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.run import Training
 from weightlab.validate import choose, number, whole_number

@@ -9,7 +9,7 @@ import difflib
 import math
 import reprlib
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,27 +142,6 @@ def check_run(
         return Verdict(True, f"right: {quantity} {_text(value)}, the goal is {goal}")
     gap, side = (value - at_most, "too large") if value > at_most else (at_least - value, "too small")
     return _missed(f"{quantity} {_text(value)} is {side} by {gap:.2g}, the goal is {goal}", hint)
-
-
-def check_settings(
-    settings: Mapping[str, object],
-    measure: Callable[..., Any],
-    *,
-    at_most: float = math.inf,
-    at_least: float = -math.inf,
-    quantity: str = "measured value",
-    hint: str = "",
-) -> Verdict:
-    """`check_run` for several settings by name: `measure(**settings)` must reach the goal; any `...` is unanswered."""
-    missing = [name for name, value in settings.items() if value is ...]
-    if missing and len(missing) < len(settings):
-        return Verdict(None, f"not answered yet: {', '.join(missing)} still to be given")
-    answer: object = ... if missing else settings
-
-    def measured(given: Any) -> Any:
-        return measure(**given)
-
-    return check_run(answer, measured, at_most=at_most, at_least=at_least, quantity=quantity, hint=hint)
 
 
 def _missed(message: str, hint: str) -> Verdict:

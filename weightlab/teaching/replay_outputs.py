@@ -11,7 +11,6 @@ from IPython import get_ipython
 
 from weightlab.loop.panel import StepperPanel
 from weightlab.stage.panel import Panel
-from weightlab.stage.replay import save_html
 
 LINES = 60  # of an update loop that waits for Step: ten passes
 BESIDES = 330  # pixels that a replay usually takes besides its picture, until the page has heard its height
@@ -31,13 +30,13 @@ class ReplayOutputs:
         self.saved: list[Path] = []
         shell = get_ipython()
         if shell is None:
-            raise RuntimeError("replays stand in for a notebook's outputs, but no IPython runs here; use save_html")
+            raise RuntimeError("replays stand in for a notebook's outputs; no IPython runs here, use panel.save_html")
         shell.display_formatter.formatters["text/html"].for_type(Panel, self.frame)
 
     def frame(self, panel: Panel) -> str:
         """Write the panel's replay; the frame's HTML."""
         path = self._folder / f"{self._stem}_panel_{len(self.saved) + 1}.html"
-        save_html(panel, path)
+        panel.save_html(path)
         self.saved.append(path)
         if panel.transport["live"] and panel._shown is not None and len(panel._shown.steps) < 2:
             self._waiting.append((panel, path))
@@ -53,6 +52,6 @@ class ReplayOutputs:
             if panel._shown is not None:  # not closed since
                 line_by_line = isinstance(panel, StepperPanel)
                 panel.run(LINES) if line_by_line else panel.run()
-                save_html(panel, path, note=f"{WAITS} {f'run {LINES} lines' if line_by_line else 'gone to its end'}.")
+                panel.save_html(path, note=f"{WAITS} {f'run {LINES} lines' if line_by_line else 'gone to its end'}.")
         self._waiting.clear()
         return self.saved

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import hashlib
 import html
 import os
 import re
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -33,6 +30,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
 import weightlab
+from weightlab.stage.replay import HEAD, digest
+from weightlab.teaching.nbgrader_copies import repository
 
 _CSS = Path(__file__).parent / "site.css"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -56,18 +55,7 @@ const reach = () => document.querySelectorAll("pre, table, math").forEach((box) 
 addEventListener("load", reach);
 addEventListener("resize", reach);
 """
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<meta name="description" content="{description}">
-<style>{css}</style>
-</head>
-<body>
-{top}
+_PAGE = HEAD + """{top}
 <main>
 {body}
 </main>
@@ -152,7 +140,7 @@ def index_page(pages: Sequence[LabPage], folder: Path) -> Path:
     title = "weightlab: how a neural network's weights are updated"
     intro = (
         "<p>Short labs on how weights are updated: predict a number, run it, compare it with theory. These pages show "
-        f'them as they ran; to run and change them, get <a href="{_repository()}">weightlab</a>.</p>'
+        f'them as they ran; to run and change them, get <a href="{repository()}">weightlab</a>.</p>'
     )
     body = f"<h1>{html.escape(title)}</h1>{intro}<ol class='labs'>{entries}</ol>"
     path = folder / "index.html"
@@ -191,24 +179,18 @@ def _described(path: Path) -> LabPage:
 def _linked(body: str) -> str:
     """Links between notebooks lead to their pages, links into the repository to where it lives."""
     body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)
-    return body.replace('href="../', f'href="{_repository()}/blob/HEAD/')
-
-
-def _repository() -> str:
-    urls = (line.split(", ", 1) for line in metadata.metadata("weightlab").get_all("Project-URL") or [])
-    return next(url for name, url in urls if name == "Repository")
+    return body.replace('href="../', f'href="{repository()}/blob/HEAD/')
 
 
 def _page(title: str, description: str, top: str, body: str, bottom: str) -> str:
     light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES)
     code = f"@media (prefers-color-scheme: light) {{ {light} }}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
-    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
     return _PAGE.format(
         # markdown's tables align by style attributes; a page opened from disk is no 'self' to its frames
-        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        policy=f"default-src 'none'; script-src {digest(_SCRIPT)}; style-src 'unsafe-inline'; img-src data:; "
         "frame-src 'self' file:; base-uri 'none'; form-action 'none'",
         title=html.escape(title),
-        description=html.escape(description),
+        summary=html.escape(description),
         css=f"{_CSS.read_text(encoding='utf-8')}\n{code}",
         top=top,
         body=body,

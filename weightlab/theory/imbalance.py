@@ -31,13 +31,11 @@ def settled_share() -> float:
     return 0.5
 
 
-def settled_pull(ratio: float, weight_ratio: float = 1.0) -> float:
-    """Each class's part of the output bias's gradient once every prediction is the rare class's share q: q(1 - q).
+def settled_pull(share: float) -> float:
+    """Each class's part of the output bias's gradient once every prediction is the rare class's `share` q: q(1 - q).
 
-    So it is when the bias has settled and nothing else is learnt yet. q = w/(w + R) as above, where an example weighs 1
-    on average.
+    So it is when the bias has settled and nothing else is learnt yet; examples weigh 1 on average.
     """
-    share = starting_share(ratio, weight_ratio)
     return share * (1 - share)
 
 

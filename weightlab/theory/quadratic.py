@@ -167,8 +167,9 @@ def roots(
 ) -> tuple[complex, complex] | tuple[Tensor, Tensor]:
     """The two roots that the error of `rule` grows or shrinks by, larger modulus first; complex numbers or tensors.
 
-    rule: a key of RECURRENCES. Heavy ball: x² - (1+μ-ηλ)x + μ (Polyak 1964; Goh 2017). Nesterov:
-    x² - (1+μ)(1-ηλ)x + μ(1-ηλ) (Lessard, Recht & Packard 2016). Gradient descent: 1-ηλ and 0.
+    rule: a key of RECURRENCES. Heavy ball: x² - (1+μ-ηλ)x + μ, whose complex roots have modulus √μ whatever η
+    (Polyak 1964; Goh 2017). Nesterov: x² - (1+μ)(1-ηλ)x + μ(1-ηλ) (Nesterov 1983; Lessard, Recht & Packard 2016).
+    Gradient descent: 1-ηλ and 0.
     """
     kind, speed, carry = _prepared(rule, learning_rate, momentum)
     pair = _roots(kind, speed, carry, _eigenvalue(eigenvalue))
@@ -261,13 +262,6 @@ def _powers(x: Tensor, count: int) -> Tensor:
 # ---------------------------------------------------------------- heavy ball (classical momentum)
 
 
-def heavy_ball_roots(
-    learning_rate: Real, momentum: Real, eigenvalue: Real
-) -> tuple[complex, complex] | tuple[Tensor, Tensor]:
-    """Roots of x² - (1+μ-ηλ)x + μ; complex ones have modulus √μ whatever η (Polyak 1964; Goh 2017). See `roots`."""
-    return roots("momentum", learning_rate, momentum, eigenvalue)
-
-
 def heavy_ball_rate(learning_rate: Real, momentum: Real, eigenvalues: Eigenvalues) -> Real:
     """Largest modulus of the heavy ball's roots over all eigenvalues (see `convergence_rate`)."""
     return convergence_rate("momentum", learning_rate, momentum, eigenvalues)
@@ -298,18 +292,6 @@ def best_heavy_ball(smallest_eigenvalue: float, largest_eigenvalue: float) -> tu
 
 
 # ---------------------------------------------------------------- Nesterov
-
-
-def nesterov_roots(
-    learning_rate: Real, momentum: Real, eigenvalue: Real
-) -> tuple[complex, complex] | tuple[Tensor, Tensor]:
-    """Roots of x² - (1+μ)(1-ηλ)x + μ(1-ηλ) (Nesterov 1983; Lessard, Recht & Packard 2016). See `roots`."""
-    return roots("nesterov", learning_rate, momentum, eigenvalue)
-
-
-def nesterov_rate(learning_rate: Real, momentum: Real, eigenvalues: Eigenvalues) -> Real:
-    """Largest modulus of Nesterov's roots over all eigenvalues (see `convergence_rate`)."""
-    return convergence_rate("nesterov", learning_rate, momentum, eigenvalues)
 
 
 def nesterov_limit(momentum: Real, largest_eigenvalue: Real) -> Real:

@@ -41,30 +41,25 @@ class SignalPrediction:
 
         The counterpart of `SignalRecord.forward_ratios`.
         """
-        return _growth_per_layer(self.forward)
+        return float(growth_per_layer(self.forward))
 
     @property
     def backward_ratio(self) -> float:
         """Growth of `backward` per layer towards the input: below 1 vanishing, above 1 exploding gradients."""
-        return 1 / _growth_per_layer(self.backward)
+        return 1 / float(growth_per_layer(self.backward))
 
 
-def _growth_per_layer(magnitudes: Tensor) -> float:
-    settled = magnitudes[2:]  # the input is not yet what the layers make of it
-    if len(settled) < 2 or not float(settled[0]) * float(settled[-1]) > 0:
-        return math.nan
-    return float(settled[-1] / settled[0]) ** (1 / (len(settled) - 1))
+def growth_per_layer(magnitudes: Tensor) -> Tensor:
+    """Growth of magnitudes (..., layer) per layer, (...): the geometric mean without the first two layers.
 
-
-def signal_ratio(fan: float, variance: float, negative_slope: float = 0.0) -> float:
-    """RMS ratio per layer with ReLU (negative_slope 0), leaky ReLU, or none (1): √(fan·Var(w)·(1 + slope²)/2).
-
-    Forward with fan = fan_in, backward with fan = fan_out. He's initialization makes it 1; Xavier's in front of ReLU
-    1/√2; nn.Linear's default 1/√6 (He et al. 2015, eq. 9 to 15).
+    NaN for fewer than four layers and where a magnitude is zero.
     """
-    fan, variance = number("fan", fan, 0), number("variance", variance, 0)
-    slope = number("negative_slope", negative_slope)
-    return math.sqrt(fan * variance * (1 + slope**2) / 2)
+    settled = magnitudes[..., 2:].double()  # the input is not yet what the layers make of it
+    if settled.shape[-1] < 2:
+        return torch.full(settled.shape[:-1], torch.nan, dtype=torch.float64)
+    first, last = settled[..., 0], settled[..., -1]
+    growth = (last / first) ** (1 / (settled.shape[-1] - 1))
+    return torch.where((first > 0) & (last > 0), growth, torch.nan)
 
 
 def gaussian_nodes() -> tuple[Tensor, Tensor]:
@@ -111,15 +106,28 @@ def signal_propagation(
     return None
 
 
-def _mean_field(f: Function, slope: Function, gain: float, bias_variance: float, depth: int) -> SignalPrediction:
+def _upwards(
+    f: Function, gains: Sequence[float], bias_variances: Sequence[float], square: float
+) -> tuple[list[float], list[float]]:
+    """Layer by layer the variance of the pre-activations, and the mean square of what is handed on; first `square`."""
     nodes, weights = gaussian_nodes()
-    variances, slopes = [], []
-    square = 1.0  # mean square of what enters the layer; the input is unit normal
-    for _ in range(depth):
+    variances, squares = [], []
+    for gain, bias_variance in zip(gains, bias_variances, strict=True):
         variances.append(gain * square + bias_variance)
-        z = math.sqrt(variances[-1]) * nodes
-        square = float(weights @ f(z).square())
-        slopes.append(float(weights @ slope(z).square()))
+        square = float(weights @ f(math.sqrt(variances[-1]) * nodes).square())
+        squares.append(square)
+    return variances, squares
+
+
+def _slopes(derivative: Function, variances: Sequence[float]) -> list[float]:
+    """E[f'(√q z)²] layer by layer."""
+    nodes, weights = gaussian_nodes()
+    return [float(weights @ derivative(math.sqrt(variance) * nodes).square()) for variance in variances]
+
+
+def _mean_field(f: Function, slope: Function, gain: float, bias_variance: float, depth: int) -> SignalPrediction:
+    variances, _ = _upwards(f, [gain] * depth, [bias_variance] * depth, 1.0)  # the input is unit normal
+    slopes = _slopes(slope, variances)
     backward = [slopes[-1]]
     for value in reversed(slopes[:-1]):
         backward.append(backward[-1] * gain * value)
@@ -163,13 +171,8 @@ def activation_sizes(
     gains: fan_in·Var(w) of each layer, first to last, whatever the widths; input_square: mean square of the inputs.
     The same mean field as in `signal_propagation`, for layers of unequal width.
     """
-    nodes, weights = gaussian_nodes()
-    square, sizes = number("input_square", input_square, 0), []
-    for gain, bias_variance in zip(gains, bias_variances, strict=True):
-        variance = gain * square + bias_variance
-        square = float(weights @ function(math.sqrt(variance) * nodes).square())
-        sizes.append(math.sqrt(square))
-    return torch.tensor([*sizes[:-1], math.sqrt(variance)], dtype=torch.float64)
+    variances, squares = _upwards(function, gains, bias_variances, number("input_square", input_square, 0))
+    return torch.tensor([*squares[:-1], variances[-1]], dtype=torch.float64).sqrt()
 
 
 def weight_gradient_sizes(
@@ -187,12 +190,10 @@ def weight_gradient_sizes(
     from below (Glorot & Bengio 2010, eq. 6), over fan_in·fan_out weights. What examples of a batch have in common is
     left out.
     """
-    nodes, weights = gaussian_nodes()
-    below, slopes = [number("input_square", input_square, 0)], []
-    for (fan_in, _), variance, bias_variance in list(zip(sides, variances, bias_variances, strict=True))[:-1]:
-        z = math.sqrt(fan_in * variance * below[-1] + bias_variance) * nodes
-        below.append(float(weights @ function(z).square()))
-        slopes.append(float(weights @ derivative(z).square()))
+    gains = [fan_in * variance for (fan_in, _), variance in zip(sides, variances, strict=True)]
+    square = number("input_square", input_square, 0)
+    hidden, squares = _upwards(function, gains[:-1], bias_variances[:-1], square)
+    below, slopes = [square, *squares], _slopes(derivative, hidden)
     above = [1.0]
     for (_, fan_out), variance, slope in zip(sides[:0:-1], variances[:0:-1], slopes[::-1], strict=True):
         above.append(above[-1] * fan_out * variance * slope)
