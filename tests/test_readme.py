@@ -45,7 +45,8 @@ def test_the_ci_runs_the_readmes_test_command() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_commands_name_files_extras_modules_and_sessions_that_there_are(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    files = re.findall(r"(?<![\w./-])((?:\.ci|binder|labs/\d|tests)[\w/-]*(?:\.\w+)+)", re.sub(r"\]\([^)]*\)", "", text))
+    named = r"(?<![\w./-])((?:\.ci|binder|labs/\d|tests)[\w/-]*(?:\.\w+)+)"
+    files = re.findall(named, re.sub(r"\]\([^)]*\)", "", text))
     assert [file for file in files if not (ROOT / file).exists()] == []
     extras = {extra for found in re.findall(r'\.\[([a-z,]+)\]["`]', text) for extra in found.split(",")}
     assert extras <= PROJECT["optional-dependencies"].keys()
