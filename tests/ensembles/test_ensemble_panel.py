@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import threading
-import time
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
-from panel_support import ends, say, wait_for
+from panel_support import say, wait_for
 
 from weightlab.ensembles.choices import RATES, SCALED_RATES, first_gradient, rates_for, start_choices
-from weightlab.ensembles.panel import EnsemblePanel, ensemble_settings
+from weightlab.ensembles.panel import EnsemblePanel
 from weightlab.ensembles.run import train_together
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.stage.controls import Question
@@ -166,20 +163,6 @@ def test_linear_layers_pass_on_what_their_variances_say() -> None:
 # ---- Start, Pause, Stop, Reset -----------------------------------------------------------------------------------
 
 
-def test_start_runs_in_one_thread_and_stop_ends_it() -> None:
-    panel = EnsemblePanel(**{**SMALL, "steps": 2000})
-    threads = threading.active_count()
-    post(panel, type="command", name="start", seq=1)
-    wait_for(lambda: done(panel) > 5)
-    assert panel.transport["state"] == "running" and threading.active_count() == threads + 1
-    say(panel, type="command", name="stop", seq=2)
-    count = done(panel)
-    assert panel.transport["state"] == "stopped" and panel.record.losses.shape == (count, 26)
-    assert panel.transport["text"] == f"stopped: {count} of 2000 updates, 26 networks"
-    time.sleep(0.1)
-    assert done(panel) == count and panel.share_right() is None
-
-
 def test_pause_rests_and_start_goes_on_to_the_same_end() -> None:
     panel = EnsemblePanel(**{**SMALL, "steps": 300})
     post(panel, type="command", name="start", seq=1)
@@ -190,27 +173,6 @@ def test_pause_rests_and_start_goes_on_to_the_same_end() -> None:
     say(panel, type="command", name="start", seq=3)
     assert panel.transport["state"] == "finished"
     assert torch.equal(panel.record.losses, train_together(panel.experiment).losses)
-
-
-def test_one_step_at_a_time_then_on_to_the_end() -> None:
-    panel = EnsemblePanel(**SMALL)
-    say(panel, type="command", name="step", seq=1)
-    assert done(panel) == 1 and panel.transport["state"] == "paused"
-    panel.run(steps=3)
-    assert done(panel) == 4 and panel.transport["state"] == "paused"
-    say(panel, type="command", name="start", seq=2)
-    assert panel.transport["state"] == "finished" and len(table(panel)) == 12
-
-
-def test_reset_begins_again_with_the_same_weights_and_new_seed_with_others() -> None:
-    panel = EnsemblePanel(**SMALL)
-    first = panel.run()
-    say(panel, type="command", name="reset", seq=1)
-    assert panel.transport["state"] == "idle" and panel.record is None and done(panel) == 0
-    assert torch.equal(panel.run().losses, first.losses)
-    say(panel, type="command", name="new_seed", seq=2)
-    assert {one.seed for one in panel.experiment} == {2, 3}
-    assert not torch.equal(panel.run().losses[0], first.losses[0])
 
 
 def test_a_setting_changed_during_the_run_begins_a_new_one_and_says_so() -> None:
@@ -230,31 +192,6 @@ def test_a_setting_that_plays_no_part_leaves_the_run_alone() -> None:
     assert panel._ensemble is ensemble and panel.values["learning_rate"] == 0.3
     say(panel, type="set", values={"varies": "start"}, seq=3)
     assert {one.optimizer.learning_rate for one in panel.experiment} == {0.3}
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"momentum": 1.0, "rule": "momentum"}, "momentum must be in"),
-        ({"batch_size": 1e7}, "training split has"),
-        ({"depth": 0}, "depth must be in"),
-        ({"depth": 2.5}, "depth must be"),
-        ({"seeds": 0}, "seeds must be in"),
-        ({"steps": 0}, "steps must be in"),
-        ({"activation": "rel"}, "did you mean 'relu'"),
-        ({"width": "wide"}, "must be a number, got 'wide'"),
-        ({"seeds": 100, "width": 1024, "depth": 20}, "memory for the run must be at most"),
-    ],
-)
-def test_bad_input_leaves_the_run_as_it_is(values: dict[str, Any], words: str) -> None:
-    panel = EnsemblePanel(**SMALL)
-    say(panel, type="command", name="step", seq=1)
-    ensemble, picture, good = panel._ensemble, panel.picture, dict(panel.values)
-    say(panel, type="set", values=values, seq=2)
-    assert panel.notice["kind"] == "error" and words in panel.notice["text"]
-    assert panel._ensemble is ensemble and panel.picture is picture and panel.values == good
-    say(panel, type="command", name="step", seq=3)
-    assert done(panel) == 2
 
 
 @pytest.mark.parametrize(
@@ -284,13 +221,6 @@ def test_live_messages_are_small_and_rows_arrive_in_order(varies: str) -> None:
     assert panel._film.rows >= expected
 
 
-def test_a_page_that_reloads_gets_all_rows() -> None:
-    panel = EnsemblePanel(**SMALL)
-    panel.run()
-    say(panel, type="hello", seq=1)
-    assert len(table(panel)) == 12 and panel.transport["state"] == "finished"
-
-
 def test_a_question_waits_for_the_end_of_the_run() -> None:
     panel = EnsemblePanel(questions=[Question("how many?", lambda panel: panel.count_over(0.05))], **SMALL)
     panel.predict(1, 3)
@@ -299,42 +229,6 @@ def test_a_question_waits_for_the_end_of_the_run() -> None:
     panel.run()
     right = panel.share_right()
     assert right is not None and panel.questions[0]["measured"] == str(sum(one > 0.05 for one in right.values()))
-
-
-@pytest.mark.parametrize("varies", ["learning_rate", "start"])
-def test_every_control_takes_every_end_of_its_range(varies: str) -> None:
-    tiny = {**SMALL, "seeds": 1, "batch_size": 8}
-    panel = EnsemblePanel(varies=varies, **tiny)
-    for control in panel.controls:
-        for value in ends(control):
-            say(panel, type="set", values={control["name"]: value}, seq=1)
-            assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
-            panel.run(steps=2)
-            assert panel.values[control["name"]] == value
-        usual = {one.name: one.default for one in ensemble_settings()} | {**tiny, "varies": varies}
-        say(panel, type="set", values={control["name"]: usual[control["name"]]}, seq=2)
-
-
-@pytest.mark.parametrize("varies", ["learning_rate", "start"])
-def test_the_panel_reads_as_one_line_and_carries_a_picture_with_alt_text(varies: str) -> None:
-    panel = EnsemblePanel(varies=varies, **SMALL)
-    data, metadata = panel._repr_mimebundle_()
-    assert data["text/plain"] == repr(panel) and "\n" not in repr(panel)
-    assert len(data["image/png"]) < 90_000 and metadata["image/png"]["alt"]
-    assert "updates" in panel.summary
-
-
-def test_a_cell_run_again_closes_what_it_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    import weightlab.stage.panel as module
-
-    counts = []
-    for execution in range(3):
-        monkeypatch.setattr(module, "_cell_and_execution", lambda execution=execution: ("cell", str(execution)))
-        panel = EnsemblePanel(**SMALL)
-        post(panel, type="command", name="start", seq=1)
-        assert panel._worker.drain(30)
-        counts.append((len(_instances), threading.active_count()))
-    assert len(set(counts)) == 1
 
 
 def test_the_table_names_every_choice_with_its_spread_and_who_diverged() -> None:

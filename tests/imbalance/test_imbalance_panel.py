@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
-from panel_support import ends, say, wait_for
+from panel_support import say, wait_for
 
 from weightlab.imbalance.panel import ImbalancePanel
 from weightlab.imbalance.picture import CELLS
@@ -108,22 +104,6 @@ def test_a_technique_chosen_in_a_pause_acts_from_the_next_update_on() -> None:
     assert [r["label"] for r in panel.picture["references"] if r["label"]][-1] == "class weights"
 
 
-def test_pause_step_stop_and_new_seed() -> None:
-    panel = ImbalancePanel(steps=200, pace=10.0)
-    first = panel.record
-    panel._receive(panel, {"type": "command", "name": "new_seed", "seq": 1}, [])
-    wait_for(lambda: panel.transport["state"] == "running")
-    say(panel, type="command", name="pause", seq=2)
-    done = panel._training.steps_done
-    say(panel, type="command", name="step", seq=3)
-    assert panel._training.steps_done == done + 1 and panel.transport["state"] == "paused"
-    say(panel, type="command", name="stop", seq=4)
-    assert panel.transport["state"] == "stopped"
-    assert not torch.equal(panel.record.logits[-1], first.logits[-1])
-    with pytest.raises(ValueError, match="did you mean 'reset'"):
-        panel._command("rest")
-
-
 def test_a_cost_acts_on_training_only_where_the_technique_uses_it() -> None:
     panel = ImbalancePanel(technique="none", **QUICK)
     assert panel.unused == ["cost_ratio"]
@@ -158,52 +138,6 @@ def test_the_reading_puts_theory_beside_what_was_measured() -> None:
     assert float(rows["accuracy (theory: never “rare”)"]["theory"]) == 0.98
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"ratio": 0.5}, r"ratio must be in \[1, 200\], got 0.5"),
-        ({"ratio": "many"}, "must be a number, got 'many'; write for example"),
-        ({"threshold": 0.0}, r"threshold must be in \(0, 1\), got 0"),
-        ({"threshold": math.nan}, "got nan; use a finite number"),
-        ({"batch_size": 1.5}, "batch_size must be a whole number"),
-        ({"learning_rate": -1.0}, "learning_rate must be in"),
-        ({"pace": 0.0}, "updates a second must be in"),
-        ({"task": "breast_cancer", "ratio": 200.0, "technique": "smote"}, "lower the ratio or choose random over-"),
-        ({"task": "breast_cancer", "technique": "shift"}, "only pictures can be shifted"),
-        ({"technique": "smot"}, "did you mean 'smote'"),
-    ],
-)
-def test_bad_input_is_explained_on_the_panel_and_the_last_good_picture_stays(
-    values: dict[str, Any], words: str
-) -> None:
-    panel = ImbalancePanel(**QUICK)
-    picture, record, good = panel.picture, panel.record, dict(panel.values)
-    say(panel, type="set", values=values, seq=3)
-    assert panel.notice["kind"] == "error" and re.search(words, panel.notice["text"])
-    assert panel.picture is picture and panel.record is record and panel.values == good
-    say(panel, type="set", values={"ratio": 10.0}, seq=4)
-    assert not panel.notice and panel.values["ratio"] == 10.0
-
-
-def test_bad_arguments_name_the_nearest_right_ones() -> None:
-    with pytest.raises(ValueError, match="did you mean 'threshold'"):
-        ImbalancePanel(treshold=0.3)
-    panel = ImbalancePanel(**QUICK)
-    with pytest.raises(ValueError, match="did you mean 'ratio'"):
-        panel.set(ration=3)
-
-
-def test_every_control_takes_every_end_of_its_range() -> None:
-    panel = ImbalancePanel(**QUICK)
-    for control in list(panel.controls):
-        before = panel.values[control["name"]]
-        for value in ends(control):
-            say(panel, type="set", values={control["name"]: value, "pace": 5000.0}, seq=1)
-            assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
-            assert np.isfinite(column(panel, "share", "no technique")).all()
-        say(panel, type="set", values={control["name"]: before}, seq=2)
-
-
 def test_a_prediction_waits_for_the_settings_that_can_tell() -> None:
     def at_100(panel: ImbalancePanel) -> float | None:
         return panel.untrained_share if panel.values["ratio"] == 100 else None
@@ -214,24 +148,3 @@ def test_a_prediction_waits_for_the_settings_that_can_tell() -> None:
     panel.set(ratio=100)
     assert panel.predictions[0].verdict.startswith("As predicted")
     assert panel.best_threshold(("0.5", "0.0001")) in {"0.5", "0.0001"}
-
-
-def test_the_panel_reads_as_one_line_and_carries_a_small_picture_with_alt_text() -> None:
-    panel = ImbalancePanel(technique="smote", forest=True, **QUICK)
-    data, metadata = panel._repr_mimebundle_()
-    assert data["text/plain"] == repr(panel) and "\n" not in repr(panel)
-    assert len(data["image/png"]) < 90_000
-    assert "no technique: share of the rare class" in metadata["image/png"]["alt"]
-
-
-def test_a_cell_run_again_closes_what_it_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    import weightlab.stage.panel as module
-
-    counts = []
-    for execution in range(3):
-        monkeypatch.setattr(module, "_cell_and_execution", lambda execution=execution: ("cell", str(execution)))
-        panel = ImbalancePanel(**QUICK)
-        panel._receive(panel, {"type": "hello", "seq": 1}, [])
-        assert panel._worker.drain(10)
-        counts.append((len(_instances), threading.active_count()))
-    assert len(set(counts)) == 1

@@ -71,35 +71,6 @@ class Hub:
     process: int
 
 
-@dataclass(frozen=True)
-class Taken:
-    """What processes have taken so far. pss: MiB, pages shared with others counted in parts; NaN off Linux.
-
-    rss: MiB, shared pages counted whole. seconds: of a processor.
-    """
-
-    pss: float = 0.0
-    rss: float = 0.0
-    seconds: float = 0.0
-
-    def __add__(self, other: Taken) -> Taken:
-        return Taken(self.pss + other.pss, self.rss + other.rss, self.seconds + other.seconds)
-
-
-@dataclass(frozen=True)
-class Census:
-    """What the hub's processes have taken: servers and kernels by student."""
-
-    hub: Taken
-    proxy: Taken
-    servers: dict[str, Taken]
-    kernels: dict[str, Taken]
-
-    @property
-    def whole(self) -> Taken:
-        return sum([*self.servers.values(), *self.kernels.values()], self.hub + self.proxy)
-
-
 def settings(folder: Path, token: str, password: str, port: int) -> dict[str, dict[str, object]]:
     """JupyterHub's configuration: everything on loopback, everything in `folder`."""
     return {
@@ -192,21 +163,13 @@ def marked(token: str) -> list[psutil.Process]:
     return found
 
 
-def taken(process: psutil.Process) -> Taken:
-    memory, times = process.memory_full_info(), process.cpu_times()
-    return Taken(getattr(memory, "pss", float("nan")) / MIB, memory.rss / MIB, times.user + times.system)
-
-
-def census(hub: Hub) -> Census:
-    """What hub, proxy, servers and kernels have taken until now; processes that just end are left out."""
-    main = psutil.Process(hub.process)
-    found = Census(taken(main), Taken(), {}, {})
-    for child in main.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            command, name = " ".join(child.cmdline()), child.environ().get("JUPYTERHUB_USER", "")
-            if PROXY in command:
-                found = Census(found.hub, found.proxy + taken(child), found.servers, found.kernels)
-            elif name:
-                part = found.kernels if "ipykernel_launcher" in command else found.servers
-                part[name] = part.get(name, Taken()) + taken(child)
+def census(hub: Hub) -> dict[str, float]:
+    """MiB that each student's server and kernel take: shared pages counted in parts on Linux, whole elsewhere."""
+    found: dict[str, float] = {}
+    for child in psutil.Process(hub.process).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # a process that just ends is left out
+            name = child.environ().get("JUPYTERHUB_USER", "")
+            memory = child.memory_full_info()
+            if name:
+                found[name] = found.get(name, 0.0) + getattr(memory, "pss", memory.rss) / MIB
     return found

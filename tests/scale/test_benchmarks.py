@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from typing import Any
 
 import pytest
 import torch
@@ -28,28 +26,6 @@ def test_an_absent_peer_gets_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(map_rows, "is_there", lambda package: False)
     rows = list(map_rows.rows(quick=True))
     assert sum("JAX: not installed (pip install -e '.[benchmarks]')" in row.against for row in rows) == 2
-
-
-def test_the_command_names_the_groups_it_knows(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(sys, "argv", ["compare.py", "maps"])
-    with pytest.raises(SystemExit):
-        compare.main()
-    assert "unknown maps; choose from map, training" in capsys.readouterr().err
-
-
-def test_a_ratio_is_taken_within_each_repetition() -> None:
-    times = {"ours": [1.0, 2.0, 4.0], "theirs": [2.0, 4.0, 8.0]}
-    row = side_by_side.row("x", times, "ours", "theirs", ours_each=2, scale=1.0, unit="s")
-    assert row.ratio == "4 (4–4)"
-    assert row.ours == "1 (0.75–1.5) s"
-
-
-def test_runs_are_timed_in_turn_and_in_both_orders() -> None:
-    calls: list[str] = []
-    times = side_by_side.in_turn({"a": lambda: calls.append("a"), "b": lambda: len(calls) / 10.0}, 2)
-    assert calls == ["a"] * 3
-    assert times["b"] == [0.2, 0.2]
-    assert len(times["a"]) == 2
 
 
 def test_results_that_differ_are_an_error() -> None:

@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from panel_support import say
 
-from weightlab.cures.panel import TimeGradientsPanel
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape_from_function
-from weightlab.ensembles.panel import EnsemblePanel
-from weightlab.imbalance.panel import ImbalancePanel
-from weightlab.loop.panel import StepperPanel
 from weightlab.networks.datasets import dataset_from_tensors
 from weightlab.playground.panel import TrainingPanel
 from weightlab.programs.experiments import program_of
-from weightlab.scheduling.panel import SchedulePanel
 from weightlab.signals.panel import SignalPanel
 from weightlab.stage.panel import Panel
-from weightlab.stopping.panel import EpochsPanel
-from weightlab.surfaces.panel import SurfacePanel
-from weightlab.surfaces.sharpness_panel import SharpnessPanel
 from weightlab.texts.experiments import from_text
 from weightlab.toys.panel import DescentPanel
 from weightlab.training.run import train
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
-PANELS: tuple[Callable[[], Panel], ...] = (
-    DescentPanel, EnsemblePanel, EpochsPanel, ImbalancePanel, SchedulePanel, SharpnessPanel, SignalPanel, StepperPanel,
-    SurfacePanel, TimeGradientsPanel, TrainingPanel,
-)  # fmt: skip
-
-
-def _another(panel: Panel) -> dict[str, Any]:
-    """One control moved: a slider if there is one that is in use."""
-    for spec in panel.controls:
-        if spec["kind"] == "slider" and spec["name"] not in panel.unused:
-            present = panel.values[spec["name"]]
-            middle = spec["positions"][len(spec["positions"]) // 2]
-            return {spec["name"]: spec["positions"][1] if middle == present else middle}
-    raise AssertionError("no slider")
-
-
-@pytest.mark.parametrize("made", PANELS, ids=lambda made: made.__name__)
-def test_the_text_of_a_panel_brings_back_its_settings(made: Callable[[], Panel]) -> None:
-    panel = made()
-    before, values = panel.text, dict(panel.values)
-    assert before.startswith("weightlab1/") and " " not in before
-    panel.set(**_another(panel))
-    assert panel.text != before and panel.values != values
-    panel.load(before)
-    assert panel.text == before and panel.values == values
-    panel.close()
-
-
-@pytest.mark.parametrize("made", PANELS, ids=lambda made: made.__name__)
-def test_a_damaged_text_is_refused_and_nothing_changes(made: Callable[[], Panel]) -> None:
-    panel = made()
-    text, record = panel.text, panel.record
-    for damaged in ("", "hello", text[:-1] + "~", text.replace("weightlab1", "weightlab99"), f"{text}/nonsense=1"):
-        say(panel, type="load", text=damaged)
-        assert panel.notice["kind"] == "error", damaged
-        assert panel.text == text and panel.record is record
-    panel.close()
 
 
 def test_a_text_of_another_kind_of_panel_is_refused() -> None:

@@ -50,6 +50,7 @@ PANELS: Mapping[str, Callable[[], Panel]] = {
     ),
     "signal": lambda: SignalPanel(width=16, depth=4, questions=QUESTIONS),
     "time gradients": lambda: TimeGradientsPanel(width=8, questions=QUESTIONS),
+    "time gradients, gates": lambda: TimeGradientsPanel(cell="lstm", initializer="orthogonal", width=8),
     "training, a plane": lambda: TrainingPanel(
         controls="all", steps=40, depth=2, width=8, dataset="moons", batch_size=8
     ),
@@ -64,6 +65,7 @@ PANELS: Mapping[str, Callable[[], Panel]] = {
     "surface": lambda: SurfacePanel(steps=20, width=4, questions=QUESTIONS),
     "sharpness": lambda: SharpnessPanel(steps=20, width=4, questions=QUESTIONS),
     "ensemble": lambda: EnsemblePanel(steps=10, depth=2, width=4, seeds=1, questions=QUESTIONS),
+    "ensemble, starts": lambda: EnsemblePanel(varies="start", steps=5, depth=2, width=4, seeds=1, batch_size=8),
 }  # fmt: skip
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
-from panel_support import ends, say, wait_for
+from panel_support import say, wait_for
 
 from weightlab.rules.update_rules import optimizer
 from weightlab.stage.controls import Question
@@ -132,25 +129,6 @@ def test_settled_speaks_only_of_a_finished_run_with_the_settings_asked_for() -> 
     assert panel.settled(since=10, momentum=0.9) is None
 
 
-def test_start_pause_step_stop_reset_and_new_seed() -> None:
-    panel = SharpnessPanel(**{**QUICK, "steps": 400, "pace": 20.0})
-    panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
-    wait_for(lambda: panel.transport["state"] == "running" and len(panel.record.steps) > 1)
-    assert panel.picture["follow"]
-    say(panel, type="command", name="pause", seq=2)
-    done = len(panel.record.steps)
-    say(panel, type="command", name="step", seq=3)
-    assert len(panel.record.steps) == done + 1 and panel.transport["state"] == "paused"
-    say(panel, type="command", name="stop", seq=4)
-    assert panel.transport["state"] == "stopped"
-    first = panel.record
-    say(panel, type="command", name="reset", seq=5)
-    assert panel.transport["state"] == "idle" and len(panel.record.steps) == 1
-    assert torch.equal(panel.record.path[0], first.path[0])
-    say(panel, type="command", name="new_seed", seq=6)
-    assert not torch.equal(panel.record.path[0], first.path[0])
-
-
 def test_learning_rate_and_momentum_act_on_the_run_that_goes_on() -> None:
     panel = SharpnessPanel(**{**QUICK, "steps": 400, "pace": 20.0})
     panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
@@ -189,78 +167,3 @@ def test_batches_and_nesterov_are_said_in_the_reading() -> None:
     assert "with batches it need not hold" in panel.reading[-1]["verdict"] and panel.unused == ["rule"]
     panel.set(batch_size=0, rule="nesterov", momentum=0.9)
     assert panel.reading[0]["theory"] == f"{3.8 / 2.8 / 0.4:.3g}" and panel.unused == []
-
-
-# ---- both --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_every_control_takes_every_end_of_its_range(kind: type[Panel]) -> None:
-    panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-    for control in list(panel.controls):
-        before = panel.values[control["name"]]
-        for value in ends(control):
-            say(panel, type="set", values={control["name"]: value}, seq=1)
-            if isinstance(panel, SharpnessPanel):
-                panel.run()
-            assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
-            assert np.isfinite(column(panel, "loss", names(panel, "loss")[0])).any()
-            assert panel.reading[-1]["verdict"] and panel.summary
-        say(panel, type="set", values={control["name"]: before}, seq=2)
-
-
-@pytest.mark.parametrize(
-    ("kind", "values", "words"),
-    [
-        (SurfacePanel, {"learning_rate": 0.0}, "a path that stays has no plane"),
-        (SurfacePanel, {"learning_rate": "fast"}, "must be a number, got 'fast'"),
-        (SurfacePanel, {"plane": "diagonal"}, "plane"),
-        (SurfacePanel, {"zoom": 0.0}, "1 shows the whole path"),
-        (SurfacePanel, {"momentum": 1.2}, r"momentum must be in \[0, 1\)"),
-        (SurfacePanel, {"steps": 5000}, "weight_paths.follow"),
-        (SurfacePanel, {"batch_size": 5000}, "batch_size"),
-        (SharpnessPanel, {"learning_rate": 0.0}, "at 0 nothing moves"),
-        (SharpnessPanel, {"momentum": -1.0}, r"momentum must be in \[0, 1\)"),
-        (SharpnessPanel, {"batch_size": 5000}, "0 takes all 899 examples"),
-        (SharpnessPanel, {"label_noise": 2.0}, "label_noise"),
-        (SharpnessPanel, {"pace": 0.0}, "updates a second"),
-        (SharpnessPanel, {"width": 2.5}, "width"),
-    ],
-)
-def test_bad_input_is_explained_and_changes_nothing(kind: type[Panel], values: dict[str, Any], words: str) -> None:
-    panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-    picture, record, good = panel.picture, panel.record, dict(panel.values)
-    say(panel, type="set", values=values, seq=3)
-    assert panel.notice["kind"] == "error" and re.search(words, panel.notice["text"]), panel.notice
-    assert panel.picture is picture and panel.record is record and panel.values == good
-    say(panel, type="set", values={"learning_rate": 0.2}, seq=4)
-    assert not panel.notice and panel.values["learning_rate"] == 0.2
-
-
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_bad_arguments_name_the_nearest_right_ones(kind: type[Panel]) -> None:
-    misspelt: dict[str, Any] = {"learning_rat": 0.3}
-    with pytest.raises(ValueError, match="did you mean 'learning_rate'"):
-        kind(**misspelt)
-
-
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_the_panel_reads_as_one_line_and_carries_a_small_picture_with_alt_text(kind: type[Panel]) -> None:
-    panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-    data, metadata = panel._repr_mimebundle_()
-    assert data["text/plain"] == repr(panel) and "\n" not in repr(panel)
-    assert len(data["image/png"]) < 90_000
-    assert "loss" in metadata["image/png"]["alt"]
-
-
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_a_cell_run_again_closes_what_it_made_before(kind: type[Panel], monkeypatch: pytest.MonkeyPatch) -> None:
-    import weightlab.stage.panel as module
-
-    counts = []
-    for execution in range(3):
-        monkeypatch.setattr(module, "_cell_and_execution", lambda execution=execution: ("cell", str(execution)))
-        panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-        say(panel, type="hello", seq=1)
-        counts.append((len(_instances), threading.active_count()))
-    assert len(set(counts)) == 1

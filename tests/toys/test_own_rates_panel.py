@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from panel_support import say
 
 from weightlab.toys.panel import DescentPanel
@@ -45,18 +44,6 @@ def test_theory_reads_the_scaled_curvature() -> None:
     assert line["measured"].startswith("× 0.9000")
 
 
-@pytest.mark.parametrize("name", ["learning_rate_adam", "loss_scale"])
-def test_the_controls_take_both_ends_and_explain_bad_input(name: str) -> None:
-    panel = DescentPanel("quadratic", ("momentum", "adam"), own_rates=True, loss_scale=1.0)
-    (spec,) = [control for control in panel.controls if control["name"] == name]
-    for value in (spec["positions"][0], spec["positions"][-1]):
-        say(panel, type="set", values={name: value}, seq=1)
-        assert panel.values[name] == value and not panel.notice
-    record = panel.record
-    say(panel, type="set", values={name: -1.0}, seq=2)
-    assert panel.notice["kind"] == "error" and "got -1" in panel.notice["text"] and panel.record is record
-
-
 def test_one_map_cannot_set_several_rates() -> None:
     with pytest.raises(ValueError, match="one learning rate for all rules"):
         DescentPanel("quadratic", ("momentum",), own_rates=True, settings_map=True)
@@ -66,15 +53,3 @@ def test_one_map_cannot_set_several_rates() -> None:
         DescentPanel("quadratic", ("momentum",), settings_map=True, loss_scale=1.0)
     with pytest.raises(ValueError, match="did you mean"):
         DescentPanel("quadratic", ("adam",), own_rates=True, learning_rate=0.1)
-
-
-def test_the_panel_agrees_with_a_run_without_it() -> None:
-    from weightlab.descent.experiment import DescentExperiment
-    from weightlab.descent.landscapes import landscape
-    from weightlab.descent.run import descend
-    from weightlab.rules.update_rules import optimizer
-
-    panel = DescentPanel("quadratic", ("adam",), own_rates=True, learning_rate_adam=0.2, loss_scale=5.0, steps=40)
-    rule = optimizer("adam", learning_rate=0.2)
-    plain = descend(DescentExperiment(landscape("quadratic"), (rule,), start=(-2.0, 1.0), steps=40, loss_scale=5.0))
-    assert torch.equal(panel.record.weights, plain.weights)
