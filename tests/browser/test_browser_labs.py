@@ -328,9 +328,10 @@ def run_live(opened: LabPage, cell: int) -> None:
 
 
 DEAD_SEED = """from weightlab.signals.panel import SignalPanel
+from weightlab.stage.lenses import changed
 class Deaf(SignalPanel):
-    def _drawn(self, values):
-        return super()._drawn({**values, "seed": 0})
+    def _drawn(self, asked, every):
+        return super()._drawn(changed(asked, seed=0), every)
 Deaf()"""
 
 

@@ -6,7 +6,6 @@ Bit by bit against Python's side of the wire, whose own errors tests/stage/test_
 from __future__ import annotations
 
 import base64
-import itertools
 import math
 import zlib
 from collections.abc import Iterator
@@ -102,22 +101,6 @@ def test_a_line_ends_before_its_gap(js: ModulePage) -> None:
     assert math.isnan(js.ask(TABLE, "m.decodePicture(null).table.at(0, 0)"))  # nothing is there
 
 
-def test_rows_that_arrive_one_by_one_are_seldom_copied(js: ModulePage) -> None:
-    code = """(() => { const {table} = m.decodePicture({columns: 3}), seen = new Set();
-        for (let i = 0; i < 1000; i++) { table.append([i, i, i], [i]); seen.add(table.data); }
-        return [table.rows, table.at(999, 2), seen.size]; })()"""
-    rows, last, copies = js.ask(TABLE, code)
-    assert (rows, last) == (1000, 999) and copies <= 11  # twice the room each time
-
-
-def test_a_long_run_is_thinned_out(js: ModulePage) -> None:
-    counts = [0, 1, 1999, 2000, 3999, 4000, 250_000]
-    code = "given[0].map(n => m.decodePicture({columns: 0, steps: new Float32Array(n)}).table.stride(2000))"
-    strides = js.ask(TABLE, code, counts)
-    assert strides[:5] == [1] * 5 and strides[5] == 2
-    assert all(count / stride < 2 * 2000 for count, stride in zip(counts, strides, strict=True))
-
-
 def test_a_picture_is_decoded_to_the_last_bit(js: ModulePage) -> None:
     table, points = hard_numbers((5, 3)), hard_numbers((7, 2))
     references = [{"name": "a", "offset": 0, "count": 3}, {"name": "b", "offset": 3, "count": 4}]
@@ -177,27 +160,6 @@ def test_a_fans_pictures_are_found_at_their_positions(js: ModulePage) -> None:
     for one, place in zip(found, (2, 0), strict=True):
         assert same_numbers(one["table"], tables[place])
         assert one["bowl"] == bowls[place].tolist() and one["along"] == along[place]
-
-
-def test_a_shorter_run_is_the_beginning_of_the_longest(js: ModulePage) -> None:
-    tables, steps = hard_numbers((1, 6, 2)), np.arange(6, dtype=np.float32)
-    message, buffers = Fan("steps", {}, (1.0, 3.0, 5.0), tables, steps, (2, 4, 6), words).pictures((1.0, 3.0, 5.0))
-    found = js.ask(TABLE, PICTURES, message, list(map(buffer, buffers)))
-    for one, rows in zip(found, (2, 4, 6), strict=True):
-        assert same_numbers(one["table"], tables[0, :rows]) and one["steps"] == bits(steps[:rows])
-        assert one["bowl"] is None and one["along"] == {}
-
-
-def test_a_fan_of_whole_pictures_keeps_each_with_its_words(js: ModulePage) -> None:
-    tables = [hard_numbers((rows, 3)) for rows in (4, 2)]
-    points = [hard_numbers((count, 2)) for count in (1, 3)]
-    whole = [{"columns": 3, "reading": name} for name in ("first", "last")]
-    steps = [np.arange(len(table), dtype=np.float32) for table in tables]
-    parts = itertools.chain.from_iterable(zip(tables, steps, points, strict=True))
-    found = js.ask(TABLE, PICTURES, {"positions": [1, 2], "whole": whole}, list(map(buffer, parts)))
-    assert [one["reading"] for one in found] == ["first", "last"]
-    for one, table, own in zip(found, tables, points, strict=True):
-        assert same_numbers(one["table"], table) and same_numbers(one["points"], own)
 
 
 def test_a_fan_packed_for_the_way_is_unpacked(js: ModulePage) -> None:

@@ -6,7 +6,6 @@ Expected values are worked out here, by other means than the scripts': fractions
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -35,11 +34,6 @@ def js(offline: OfflineBrowser) -> Iterator[ModulePage]:
 def test_a_module_runs_as_one_and_gives_what_it_says(js: ModulePage, file: str) -> None:
     """A name that is imported and not there would be a SyntaxError."""
     assert js.names(file) == (sorted(exports(JS / file)) or ["default"])
-
-
-def test_a_module_that_touches_the_page_would_be_noticed(js: ModulePage) -> None:
-    with pytest.raises(Exception, match="document is not defined"):
-        js.ask("elements.js", "m.make('p')")
 
 
 # ---- numbers as texts, ticks, scales -----------------------------------------------------------------------------
@@ -111,13 +105,6 @@ def test_a_scale_maps_limits_to_pixels_and_back(js: ModulePage, log: bool, start
     assert [math.isnan(place) for place in found["below"]] == [log, log]
 
 
-def test_the_nearest_position_is_found(js: ModulePage) -> None:
-    positions = [0.001, 0.01, 0.1, 1.0]
-    values = [-5.0, 0.0054, 0.0056, 0.4, 0.9, 77.0]
-    nearest = [int(np.abs(np.array(positions) - value).argmin()) for value in values]
-    assert js.ask(SCALES, "given[1].map(v => m.nearestPosition(given[0], v))", positions, values) == nearest
-
-
 # ---- layout ------------------------------------------------------------------------------------------------------
 
 
@@ -130,17 +117,6 @@ def test_views_stand_below_each_other_where_they_would_be_narrow(
 ) -> None:
     views = [{"cell": [0, 0, 1, 2]}, {"cell": [1, 0, 1, 1]}, {"cell": [1, 1, 1, 1]}]
     assert js.ask(LAYOUT, "m.stackedHeights(...given)", {"widths": [1, 1], "views": views}, width) == heights
-
-
-def test_a_view_has_its_share_of_the_board(js: ModulePage) -> None:
-    views = [{"cell": [0, 0, 1, 2]}, {"cell": [1, 0, 1, 1]}, {"cell": [1, 1, 2, 1]}]
-    scene = {"widths": [2, 1, 1], "heights": [3, 1], "views": views}
-    code = "[0, 1, 2].map(i => m.cellBox(given[0], given[1], i, 800, 400))"
-    assert js.ask(LAYOUT, code, scene, None) == [
-        {"x": 0, "y": 0, "w": 400, "h": 400}, {"x": 400, "y": 0, "w": 200, "h": 300},
-        {"x": 400, "y": 300, "w": 400, "h": 100},
-    ]  # fmt: skip
-    assert js.ask(LAYOUT, code, scene, [300, 220, 220])[2] == {"x": 0, "y": 520, "w": 800, "h": 220}
 
 
 PLOT = """m.layoutView({name: "v", x: {scale: given[0], ticks: []}, y: {scale: given[1], ticks: []}},
@@ -172,11 +148,6 @@ def test_a_curve_has_its_steps_across_and_room_to_grow(js: ModulePage) -> None:
     assert limits(js, rows, "curve", [0], last=35)[0] == [0, 35]
 
 
-def test_bars_stand_on_zero(js: ModulePage) -> None:
-    across, up = limits(js, [[3.0, 5.0, 4.0]], "bars", [0, 1, 2])
-    assert across == pytest.approx([-0.6, 2.6]) and up[0] <= 0 and up[1] >= 5
-
-
 @pytest.mark.parametrize(
     ("losses", "reached"),
     [
@@ -192,11 +163,6 @@ def test_a_logarithmic_axis_has_whole_decades(
     js: ModulePage, losses: list[float], reached: tuple[float, float]
 ) -> None:
     assert limits(js, [[loss] for loss in losses], "curve", [0], "log")[1] == pytest.approx(reached, rel=1e-9, abs=0)
-
-
-def test_theory_marks_are_inside_as_well(js: ModulePage) -> None:
-    mark = {"view": "v", "kind": "line", "xs": [0.0, 9.0], "ys": [-50.0, math.nan]}
-    assert limits(js, [[1.0], [2.0]], "curve", [0], references=(mark,))[1][0] <= -50
 
 
 @pytest.mark.parametrize(("width", "shown"), [(420, list(range(10))), (200, [0, 3, 6, 9]), (30, [0])])
@@ -224,15 +190,6 @@ def test_layers_go_from_dark_to_light(js: ModulePage) -> None:
     assert texts[-1] == "rgb(253,231,37)" and js.ask(COLOURS, code, False, 1) == ["rgb(68,1,84)"]
 
 
-def test_a_dash_tells_curves_apart_only_where_there_are_several(js: ModulePage) -> None:
-    code = "[0, 1, 7].map(colour => m.dashOf({colour, dashed: given[0]}, given[1]))"
-    assert js.ask(COLOURS, code, False, False) == [[], [], []]
-    assert js.ask(COLOURS, code, False, True) == [[], [8, 4], [8, 4]]
-    assert js.ask(COLOURS, code, True, True) == [[6, 4]] * 3
-    markers = js.ask(COLOURS, "[0, 1, 2, 3, 4].map(m.markerOf)")
-    assert len(set(markers[:4])) == 4 and markers[4] == markers[0]
-
-
 CHANGED = "Array.from(m.changedLines(...given))"
 
 
@@ -248,19 +205,3 @@ CHANGED = "Array.from(m.changedLines(...given))"
 )
 def test_changed_lines_are_those_that_were_not_there(js: ModulePage, before: str, now: str, changed: list[int]) -> None:
     assert js.ask(LINES, CHANGED, list(before), list(now)) == changed
-
-
-def test_no_more_lines_are_called_changed_than_must_be(js: ModulePage) -> None:
-    random = np.random.default_rng(3)
-    for _ in range(40):
-        before, now = (list(random.choice(list("abc"), random.integers(0, 7))) for _ in range(2))
-        changed = js.ask(LINES, CHANGED, before, now)
-        assert stays([line for i, line in enumerate(now) if i not in changed], before)
-        fewer = itertools.combinations(range(len(now)), len(now) - len(changed) + 1)
-        assert not any(stays([now[i] for i in kept], before) for kept in fewer)
-
-
-def stays(lines: list[str], before: list[str]) -> bool:
-    """Whether these lines were there before, in this order."""
-    rest = iter(before)
-    return all(line in rest for line in lines)

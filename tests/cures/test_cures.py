@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from weightlab.cures.figures import gradients_figure, gradients_still
 from weightlab.cures.run import (
     CLIP_NORM,
     CURES,
@@ -14,7 +13,6 @@ from weightlab.cures.run import (
     cures_summary,
     cures_table,
     logarithmic_mean,
-    share_read,
     treat,
     verdict,
 )
@@ -98,16 +96,3 @@ def test_the_logarithmic_mean_of_a_power_law_is_its_middle() -> None:
     middle, spread = logarithmic_mean(torch.tensor([1e-2, 1.0, torch.nan]))
     assert middle == pytest.approx(0.1, rel=1e-6) and spread == pytest.approx(10, rel=1e-6)
     assert logarithmic_mean(torch.tensor([0.0, 1.0])) == (0.0, 1.0)
-
-
-def test_readers_of_pixels_give_one_share_a_seed(digits: Dataset) -> None:
-    shares = share_read("lstm", DISEASES["recurrent_vanishing"].start, digits, seeds=2, updates=2)
-    assert shares.shape == (2,) and bool(((shares >= 0) & (shares <= 1)).all())
-
-
-def test_the_figure_draws_a_line_a_network_and_theory_on_top(ward: dict[str, Treatment]) -> None:
-    curves = {"vanishing": {name: one.start for name, one in ward.items()}}
-    theory = {"vanishing": {"none": torch.ones(9)}}
-    (axes,) = gradients_figure(curves, theory=theory).axes
-    assert len(axes.lines) == len(ward) + 1 and axes.get_yscale() == "log"
-    assert gradients_still(curves, "six lines").png.startswith(b"\x89PNG")

@@ -112,12 +112,6 @@ def test_quadratic_knows_its_eigenvalues_and_directions(kappa: float, angle: flo
     assert float(vectors[0, 0]) == pytest.approx(math.cos(math.radians(angle)))
 
 
-def test_turning_the_bowl_turns_its_start_along() -> None:
-    turned, straight = landscape("rotated_quadratic", angle=30), landscape("quadratic")
-    losses = [float(one.loss(torch.tensor(one.start, dtype=torch.float64))) for one in (turned, straight)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
-
-
 def test_only_quadratics_have_eigenvalues() -> None:
     quadratics = {name for name in LANDSCAPES if landscape(name).eigenvalues is not None}
     assert quadratics == {"quadratic", "rotated_quadratic", "saddle", "noisy_bowl"}
@@ -186,18 +180,6 @@ def test_own_function_works_in_every_form_it_may_be_written(form: str) -> None:
     curvature = torch.diag_embed(torch.stack((torch.full_like(x, 2.0), 6 * torch.cos(2 * y)), -1))
     assert torch.allclose(where.hessian(w), curvature, atol=1e-12)
     assert (where.start, where.name, where.minimum_loss) == ((1.0, 1.0), "yours", 0.0)
-
-
-def test_own_linear_function_has_no_curvature() -> None:
-    where = landscape_from_function(lambda w1, w2: 2 * w1 - w2, SQUARE)
-    w = random_points(where, 5)
-    assert torch.equal(where.gradient(w), torch.tensor([[2.0, -1.0]], dtype=torch.float64).expand(5, 2))
-    assert torch.equal(where.hessian(w), torch.zeros(5, 2, 2, dtype=torch.float64))
-
-
-def test_own_function_starts_inside_its_bounds_by_default() -> None:
-    where = landscape_from_function(bowl, ((0.0, 10.0), (-10.0, 0.0)))
-    assert where.start == (2.0, -2.0)
 
 
 @pytest.mark.parametrize(

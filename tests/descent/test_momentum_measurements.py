@@ -7,22 +7,16 @@ import math
 import pytest
 import torch
 
-from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape
 from weightlab.descent.measurements import (
     measured_recurrence,
     measured_regimes,
     overshoot_bracket,
-    rate_map,
     stability_bracket,
     steps_to_reach,
 )
-from weightlab.descent.run import descend
 from weightlab.descent.sweep import sweep
-from weightlab.pictures.style import lines_figure, to_still
-from weightlab.rules.update_rules import optimizer
 from weightlab.theory import quadratic as theory
-from weightlab.toys.figures import phase_figure, plane_figure, step_arrows_figure, steps_figure
 
 BOWL = landscape("quadratic", condition_number=10.0)
 ROUND = landscape("quadratic", condition_number=1.0)
@@ -74,19 +68,3 @@ def test_steps_are_counted_to_the_last_one_outside() -> None:
     start = math.hypot(*BOWL.start)
     exact = [math.ceil(math.log(1e-3 * start / 2) / math.log(1 - rate)) for rate in (0.1, 0.05)]
     assert counted.tolist() == [*exact, -1, -1]
-
-
-def test_the_figures_are_drawn() -> None:
-    record = descend(DescentExperiment(BOWL, (optimizer("momentum", learning_rate=0.02),), steps=12))
-    line = (RATES, RATES.square())
-    kappas = torch.tensor([10.0, 100.0], dtype=torch.float64)
-    figures = (
-        step_arrows_figure(record, 8),
-        plane_figure(rate_map(BOWL, "momentum", RATES[::20], MOMENTA), (1.0, 10.0), {"stable": (0.1, 0.5)}),
-        phase_figure(record.weights[:, 0], ["w₁", "w₂"]),
-        steps_figure(kappas, kappas * 7, kappas),
-        lines_figure({"square": line}, "x", "y", points={"square": line}, log=True),
-    )
-    for figure in figures:
-        assert len(to_still(figure, "a figure").png) > 3000
-        assert figure.axes[0].get_xlabel() and figure.axes[0].get_ylabel()

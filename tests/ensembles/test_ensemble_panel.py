@@ -15,7 +15,6 @@ from weightlab.ensembles.panel import EnsemblePanel
 from weightlab.ensembles.run import train_together
 from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.stage.controls import Question
-from weightlab.training.run import train
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -57,14 +56,6 @@ def test_a_run_in_a_cell_equals_the_plain_call_to_the_bit_and_repeats(varies: st
     assert panel.transport["text"] == f"finished: 12 of 12 updates, {len(panel.experiment)} networks"
 
 
-def test_each_network_is_the_one_that_trains_alone() -> None:
-    panel = EnsemblePanel(varies="start", **SMALL)
-    record = panel.run()
-    for learner in (0, 5, 17):
-        alone = train(panel.experiment[learner])
-        assert torch.allclose(record.losses[:, learner], alone.losses, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("varies", ["learning_rate", "start"])
 def test_the_stage_has_the_median_over_the_seeds_of_every_choice(varies: str) -> None:
     panel = EnsemblePanel(varies=varies, **{**SMALL, "seeds": 3})
@@ -103,12 +94,6 @@ def test_theory_stands_beside_the_first_gradients_of_every_pair() -> None:
     assert np.abs(np.log(measured / theory)).max() < math.log(2.5)  # over six powers of ten
     assert panel.picture["groups"][0] == "sigmoid + nn.Linear default"
     assert panel.reading[0]["theory"] == f"{theory[0]:.1g}"
-
-
-def test_learning_rates_have_no_theory_beside_them() -> None:
-    panel = EnsemblePanel(**SMALL)
-    assert [view["name"] for view in panel.scene["views"]] == ["curves", "now", "share"]
-    assert all(not line["theory"] for line in panel.reading)
 
 
 @pytest.mark.parametrize("rule", UPDATE_RULES)
@@ -206,21 +191,6 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], words: str) -> Non
 # ---- the wire ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("varies", ["learning_rate", "start"])
-def test_live_messages_are_small_and_rows_arrive_in_order(varies: str) -> None:
-    panel = EnsemblePanel(varies=varies, **{**SMALL, "steps": 200, "learning_rate": 0.01})
-    sent: list[tuple[dict[str, Any], list[bytes]]] = []
-    panel.send = lambda content, buffers=None: sent.append((content, buffers or []))
-    say(panel, type="command", name="start", seq=1)
-    rows = [(content, buffers) for content, buffers in sent if content["type"] == "rows"]
-    assert len(rows) > 3 and max(sum(map(len, buffers)) for _, buffers in rows) <= 1000
-    expected = 1
-    for content, buffers in rows:
-        assert content["from"] >= expected  # a picture sent whole carries rows too
-        expected = content["from"] + len(buffers[1]) // 4
-    assert panel._film.rows >= expected
-
-
 def test_a_question_waits_for_the_end_of_the_run() -> None:
     panel = EnsemblePanel(questions=[Question("how many?", lambda panel: panel.count_over(0.05))], **SMALL)
     panel.predict(1, 3)
@@ -229,23 +199,3 @@ def test_a_question_waits_for_the_end_of_the_run() -> None:
     panel.run()
     right = panel.share_right()
     assert right is not None and panel.questions[0]["measured"] == str(sum(one > 0.05 for one in right.values()))
-
-
-def test_the_table_names_every_choice_with_its_spread_and_who_diverged() -> None:
-    panel = EnsemblePanel(varies="start", learning_rate=30.0, **{**SMALL, "steps": 60})
-    record = panel.run()
-    choices = panel._film.choices
-    lines = choices.table(record).splitlines()
-    assert len(lines) == 9 and all(line.startswith(label) for line, label in zip(lines, choices.labels, strict=True))
-    assert "nan" not in "".join(lines)
-    each = choices.grouped(record.diverged_at >= 0).sum(dim=-1)
-    assert each.sum() > 0
-    for line, count in zip(lines, each, strict=True):
-        assert (f"{count} of 2 diverged" in line) == (count > 0)
-        assert "(theory " in line and " ± " in line
-    right = choices.grouped(record.validation_accuracies.nan_to_num(0.0))
-    counted = choices.table(record, over=(0.05, 0.9)).splitlines()
-    for line, label, shares in zip(counted, choices.labels, right, strict=True):
-        some, most = (int((shares > bound).sum()) for bound in (0.05, 0.9))
-        assert line.startswith(f"{label} ") and " ± " not in line
-        assert f"over 5%: {some}, 90%: {most} of 2" in line

@@ -10,7 +10,6 @@ import torch
 from training_support import data, finish, small, weights_of
 
 from weightlab.ensembles.run import MAX_LEARNERS, Ensemble, train_together, variations
-from weightlab.networks.datasets import dataset_from_tensors
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
 from weightlab.rules.schedules import schedule
@@ -115,13 +114,6 @@ def test_an_ensemble_repeats_to_the_bit() -> None:
     experiments = variations(small(steps=10, dtype="float32"), activation=("tanh", "relu"), seed=range(2))
     one, other = train_together(experiments), train_together(experiments)
     assert torch.equal(one.losses, other.losses) and torch.equal(one.gradient_norms, other.gradient_norms)
-
-
-def test_without_a_validation_split_there_is_no_accuracy() -> None:
-    made = data("moons")
-    split = dataset_from_tensors(made.x_train, made.y_train, validation_fraction=0)
-    record = train_together((small(dataset=split, steps=2),))
-    assert bool(record.validation_accuracies.isnan().all())
 
 
 def test_variations_are_all_combinations_the_last_choice_fastest() -> None:

@@ -75,12 +75,6 @@ def test_inputs_are_standardized_with_the_thinned_training_split_alone(task: str
     assert abs(float(data.x_test.mean())) > 1e-6  # the test split had no say
 
 
-def test_the_background_is_an_empty_pixel(digits: Imbalanced) -> None:
-    assert digits.x.min().item() == pytest.approx(digits.background, abs=1e-12)
-    corner = digits.x.reshape(-1, 8, 8)[:, 0, 0]
-    assert (corner == corner.min()).double().mean() > 0.95
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -174,12 +168,6 @@ def test_a_shifted_picture_is_moved_by_one_pixel_at_most() -> None:
     assert bool(((moved == -1.0).sum(dim=1) == 63).all())
 
 
-def test_what_is_shifted_in_from_outside_is_background() -> None:
-    moved = shifted(torch.zeros(200, 64), (1, 8, 8), 7.0, torch.Generator().manual_seed(0)).reshape(-1, 8, 8)
-    assert set(moved.flatten().tolist()) == {0.0, 7.0}
-    assert bool((moved[:, 1:-1, 1:-1] == 0).all())
-
-
 @given(st.lists(st.integers(1, 500), min_size=2, max_size=5))
 @settings(max_examples=25, deadline=None)
 def test_class_weights_are_scikit_learns(counts: list[int]) -> None:
@@ -210,11 +198,6 @@ def test_a_costs_weight_is_the_price_of_the_examples_one_mistake() -> None:
 def test_a_cost_matrix_that_is_none_is_refused(costs: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="costs must be 2×2, zero on the diagonal"):
         cost_weights(torch.tensor(costs), torch.tensor([0, 1]))
-
-
-def test_an_unknown_technique_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="did you mean 'smote'"):
-        prepare("smotee", imbalanced("digits", 50))
 
 
 def test_a_forest_tells_the_classes_apart_and_repeats(digits: Imbalanced) -> None:
@@ -304,11 +287,6 @@ def test_each_point_of_the_curve_is_what_its_threshold_gives(answers: tuple[torc
         result = scores.score(logits, labels, 30.0, cut)
         assert result.recall.item() == pytest.approx(recall[place].item())
         assert result.precision.item() == pytest.approx(precision[place].item())
-
-
-def test_a_network_that_says_the_same_of_all_has_a_curve_of_one_point() -> None:
-    precision, recall, thresholds = scores.precision_recall(torch.zeros(4), torch.tensor([0, 1, 0, 1]), 10.0)
-    assert recall.tolist() == [1.0] and thresholds.tolist() == [0.5] and precision.item() == pytest.approx(1 / 11)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, math.nan])

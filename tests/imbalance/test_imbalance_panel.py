@@ -38,12 +38,6 @@ def test_both_networks_are_the_plain_runs_of_their_experiments() -> None:
     np.testing.assert_allclose(column(panel, "share", "no technique")[1:, 0], expected.shares[:, 0], rtol=1e-6)
 
 
-def test_without_a_technique_one_network_is_shown() -> None:
-    panel = ImbalancePanel(**QUICK)
-    assert [s["name"] for s in panel.picture["series"] if s["view"] == "share"] == ["no technique"]
-    assert panel.untrained_share == pytest.approx(1 / 21, rel=0.3)
-
-
 @pytest.mark.parametrize("threshold", [0.001, 0.05, 0.5, 0.999])
 def test_the_threshold_moves_over_curve_and_matrix_and_trains_nothing(threshold: float) -> None:
     panel = ImbalancePanel(technique="class_weights", **{**QUICK, "steps": 60})
@@ -116,15 +110,6 @@ def test_a_cost_acts_on_training_only_where_the_technique_uses_it() -> None:
     assert weights[1] / weights[0] == pytest.approx(3.0)
     cost = panel.record.scores(20).cost(miss=3.0)[1].item()
     assert f"Cost {cost:.0f}, where a miss costs 3 false alarms" in panel.reading[-1]["verdict"]
-
-
-def test_the_forest_stands_beside_the_network() -> None:
-    panel = ImbalancePanel(forest=True, **QUICK)
-    training = panel._training
-    names = {r["name"] for r in panel.picture["references"] if r["kind"] == "dots"}
-    assert names == {"no technique", "random forest"}
-    panel.set(forest=False, threshold=0.3)
-    assert panel._training is training and panel._forest.cache_info().currsize == 1
 
 
 def test_the_reading_puts_theory_beside_what_was_measured() -> None:

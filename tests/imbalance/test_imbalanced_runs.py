@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional
 
-from weightlab.imbalance import scores
 from weightlab.imbalance.class_gradients import ImbalanceRecord, Networks, windowed_mean, windowed_share
-from weightlab.imbalance.figures import leak_figure, ratio_figure, shares_figure, techniques_figure, thresholds_figure
+from weightlab.imbalance.figures import shares_figure
 from weightlab.imbalance.leakage import (
     ORDERS,
     copies_shared,
@@ -27,14 +26,12 @@ from weightlab.imbalance.run import (
     ImbalanceExperiment,
     expected_share,
     make_training,
-    train_forests,
     train_imbalanced,
     train_techniques,
     untrained_shares,
 )
 from weightlab.imbalance.techniques import TECHNIQUES, imbalanced, prepare
 from weightlab.networks.models import model
-from weightlab.pictures.style import to_still
 from weightlab.theory import imbalance as theory
 
 SHORT: dict[str, Any] = {"steps": 12, "ratio": 20.0}
@@ -156,11 +153,6 @@ def test_a_changed_training_set_acts_from_the_next_update_on_and_keeps_the_weigh
     assert record.share(10, 20).item() > record.share(0, 5).item() + 0.1
 
 
-def test_an_unbegun_run_has_a_record_too() -> None:
-    record = make_training([ImbalanceExperiment(**SHORT)] * 2).record()
-    assert record.pulls.shape == (0, 2, 2) and record.shares.shape == (0, 2) and len(record.logits) == 1
-
-
 def test_a_window_sums_the_last_updates_only() -> None:
     pulls = torch.rand(50, 3, 2, dtype=torch.float64)
     shares = windowed_share(pulls, 8)
@@ -263,47 +255,6 @@ def test_the_shares_figure_has_theorys_cross_on_the_untrained_share(records: dic
     drawn = np.asarray(share.lines[0].get_ydata(), dtype=float)
     np.testing.assert_allclose(drawn, records["none"].shares.mean(dim=1).numpy())
     assert pull.get_yscale() == "log"
-
-
-def test_the_techniques_figure_has_a_dot_for_each_seed_and_a_tick_at_the_mean(
-    records: dict[str, ImbalanceRecord],
-) -> None:
-    values = {name: record.average_precision(20)[-1] for name, record in records.items()}
-    figure = techniques_figure({"average precision": values})
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "class weights"]
-    dots, tick = axes.lines[0], axes.lines[1]
-    assert np.asarray(dots.get_xdata()).shape == (3,)
-    assert float(np.asarray(tick.get_xdata())[0]) == pytest.approx(values["none"].mean().item())
-
-
-def test_the_ratio_figure_leaves_out_what_has_no_value_and_marks_never(records: dict[str, ImbalanceRecord]) -> None:
-    figure = ratio_figure({20.0: records["none"], 100.0: records["class_weights"]}, [20 / 21, 100 / 101])
-    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
-    assert names == ["accuracy", "balanced accuracy", "recall", "average precision", 'always "common", R/(R + 1)']
-
-
-def test_the_thresholds_figure_writes_the_cases_into_the_matrix(records: dict[str, ImbalanceRecord]) -> None:
-    record = records["class_weights"].of(slice(0, 1))
-    logits, labels = record.logits[-1, 0], record.test_labels[0]
-    result = scores.score(logits, labels, 20)
-    figure = thresholds_figure({"a": scores.precision_recall(logits, labels, 20)[:2]}, {"here": result}, ("no", "yes"))
-    written = [float(text.get_text()) for text in figure.axes[1].texts]
-    assert sum(written) == pytest.approx(1000, abs=0.3)
-    assert written[3] == pytest.approx(1000 / 21 * result.recall.item(), abs=0.06)
-
-
-def test_the_leak_figure_is_drawn_for_every_case() -> None:
-    pair = torch.tensor([0.9, 1.0]), torch.tensor([0.6, 0.7])
-    figure = leak_figure({"first": pair, "second": pair})
-    assert texts(figure) == ["on the validation split", "on untouched test data"]
-    assert to_still(figure, "the leak").png.startswith(b"\x89PNG")
-
-
-def test_forests_come_with_the_labels_of_their_seeds() -> None:
-    logits, labels = train_forests(ratio=20.0, seeds=2)
-    assert logits.shape == labels.shape and torch.equal(labels[1], imbalanced("digits", 20, 1).y_test)
-    assert not torch.equal(logits[0], logits[1])
 
 
 def test_the_expected_share_counts_examples_and_weights() -> None:

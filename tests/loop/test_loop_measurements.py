@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from weightlab.loop.experiment import NO_ZERO_GRAD, USUAL_ORDER
-from weightlab.loop.figures import mistake_still
 from weightlab.loop.measurements import (
-    InferenceCost,
     accumulated_difference,
     digits_runs,
     evaluate_both_ways,
@@ -16,8 +14,6 @@ from weightlab.loop.measurements import (
     inference_cost,
     order_difference,
     resume,
-    spread,
-    steps_under_a_constant_gradient,
     updates_until_right,
     weights_by_hand,
     weights_by_sgd,
@@ -62,13 +58,6 @@ def test_inference_mode_keeps_nothing_and_gives_the_same_outputs() -> None:
         assert found.same_outputs and found.bytes_for_backward == (examples * 1024, 0)
 
 
-@pytest.mark.parametrize(
-    ("ratio", "words"), [(1.2, "quicker without the graph"), (1.0, "no difference"), (0.8, "slower without the graph")]
-)
-def test_the_time_is_told_as_a_verdict(ratio: float, words: str) -> None:
-    assert InferenceCost(True, (1, 0), ratio).verdict == words
-
-
 def test_forgotten_gradients_help_at_first_and_ruin_the_network_later() -> None:
     def median(updates: int, learning_rate: float, order: tuple[int, ...]) -> float:
         return sorted(run.right for run in digits_runs(updates, 3, learning_rate=learning_rate, order=order))[1]
@@ -103,10 +92,3 @@ def test_zero_grad_may_stand_anywhere_between_step_and_backward() -> None:
 
 def test_two_batches_summed_at_half_the_rate_are_the_full_batch() -> None:
     assert accumulated_difference(0.05) < 1e-12 < 0.1 < accumulated_difference(0.1)
-
-
-def test_small_things() -> None:
-    assert spread([1.0, 2.0, 3.0]) == "2.00 ± 1.00"
-    assert str(steps_under_a_constant_gradient((1, 2, 3, 6, 5), 1)) == "0.0"
-    picture = mistake_still(gradient_of_a_mistake, "a figure")
-    assert picture.alt == "a figure" and picture.png.startswith(b"\x89PNG")

@@ -9,8 +9,7 @@ from panel_support import say
 
 from weightlab.loop.panel import LAST_LINE, StepperPanel
 from weightlab.loop.problems import PROBLEMS
-from weightlab.loop.run import LoopExperiment, load_optimizers, run_loop, run_updates
-from weightlab.stage.controls import Question
+from weightlab.loop.run import LoopExperiment, load_optimizers, run_loop
 from weightlab.stage.panel import Panel
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
@@ -108,25 +107,6 @@ def test_the_loop_ends_at_its_last_line() -> None:
     assert len(panel.record.lines) == LAST_LINE + 1 and panel.transport["state"] == "finished"
     panel.set(learning_rate=0.05)
     assert panel.transport["state"] == "finished"
-
-
-def test_bad_arguments_raise_and_leave_nothing() -> None:
-    with pytest.raises(ValueError, match="did you mean 'digits'"):
-        StepperPanel("digit")
-    with pytest.raises(ValueError, match="did you mean 'momentum'"):
-        StepperPanel("line", momentun=0.9)
-    with pytest.raises(ValueError, match="lines must be in"):
-        StepperPanel("line", lines=10**6)
-    with pytest.raises(ValueError, match="unknown command 'jump'"):
-        StepperPanel("line")._command("jump")
-
-
-def test_predictions_are_measured_by_runs_of_their_own() -> None:
-    question = Question("five updates without zero_grad()?", lambda panel: -run_updates(
-        LoopExperiment("constant_slope", order=(1, 2, 3, 5, 6)), 5).moved / 0.1)
-    panel = StepperPanel("constant_slope", questions=[question])
-    panel.predict(1, 5)
-    assert panel.predictions[0].measured == pytest.approx(15) and "Off" in panel.predictions[0].verdict
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

@@ -19,9 +19,9 @@ from weightlab.loop.experiment import (
     USUAL_ORDER,
     LoopExperiment,
 )
-from weightlab.loop.problems import PROBLEMS, digits_batches, digits_data, digits_network, mixed_order, share_right
+from weightlab.loop.problems import PROBLEMS, digits_batches, digits_data
 from weightlab.loop.run import UpdateLoop, load_optimizers, run_loop, run_updates
-from weightlab.theory.loop import line_gradient, logit_gradient, sigmoid, steps_moved
+from weightlab.theory.loop import line_gradient, logit_gradient, steps_moved
 
 RATES = st.floats(0.001, 0.3)
 
@@ -55,13 +55,6 @@ def test_the_text_shown_is_the_text_that_runs(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(loop_experiments, "LINES", changed)
     record = run_loop(LoopExperiment("line"), 6)
     assert record.losses[3] == 0 and record.moved == 0
-
-
-def test_the_batches_come_in_turn_and_begin_again() -> None:
-    record = run_loop(LoopExperiment("line"), 30)
-    told = [note for line, note in zip(record.lines, record.notes, strict=True) if line == 1]
-    expected = ["batch 1 of 2, epoch 1", "batch 2 of 2, epoch 1", "batch 1 of 2, epoch 2", "batch 2 of 2, epoch 2"]
-    assert told[:4] == expected
 
 
 @given(learning_rate=RATES, momentum=st.floats(0, 0.95), start=st.floats(-3, 3))
@@ -154,12 +147,6 @@ def test_each_loss_has_the_gradient_of_its_formula(loss: str, logit: float) -> N
     assert measured == pytest.approx(logit_gradient(loss, logit, 1.0), rel=1e-7, abs=1e-13)
 
 
-@given(logit=st.floats(-700, 700))
-def test_the_sigmoid_neither_overflows_nor_leaves_its_range(logit: float) -> None:
-    assert 0 <= sigmoid(logit) <= 1
-    assert sigmoid(logit) + sigmoid(-logit) == pytest.approx(1)
-
-
 def test_the_curve_drawn_is_the_loss_that_the_loop_computes() -> None:
     for name in ("line", "constant_slope", "confident_mistake"):
         record = run_loop(LoopExperiment(name, start=0.7), 3)
@@ -178,22 +165,6 @@ def test_the_digits_come_in_full_batches_and_every_epoch_in_a_new_order() -> Non
     first, second = ([next(batches)[1] for _ in range(count)] for _ in range(2))
     assert {len(y) for y in first + second} == {64}
     assert not torch.equal(torch.cat(first), torch.cat(second))
-
-
-def test_share_right_leaves_the_mode_as_it_was() -> None:
-    network, data = digits_network(0), digits_data()
-    for training in (True, False):
-        network.train(training)
-        share_right(network, data.x_validation, data.y_validation)
-        assert network.training == training
-    order = mixed_order(data.y_validation)
-    assert torch.equal(order.sort().values, torch.arange(len(order)))
-
-
-def test_validation_can_be_rarer() -> None:
-    often, rare = (run_updates(LoopExperiment("digits", validate_every=every), 4) for every in (1, 4))
-    assert torch.equal(often.accuracies[-1], rare.accuracies[-1]) and torch.equal(often.weights, rare.weights)
-    assert len(set(rare.accuracies[:, 0].tolist())) <= 2
 
 
 # ---- bad input ---------------------------------------------------------------------------------------------------

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weightlab.networks.datasets import DATASETS, Dataset, dataset, dataset_from_tensors
+from weightlab.networks.datasets import DATASETS, dataset, dataset_from_tensors
 
 
 def examples(count: int = 40, classes: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,15 +127,6 @@ def test_spirals_have_as_many_classes_as_arms_of_nearly_equal_size(arms: int, sa
     assert int(counts.max() - counts.min()) <= 1
 
 
-def test_your_own_tensors_become_a_dataset() -> None:
-    x, y = examples(40, classes=4)
-    data = dataset_from_tensors(x, y, class_names=("a", "b", "c", "d"))
-    assert isinstance(data, Dataset) and not data.real
-    assert (data.inputs, data.classes, data.shape) == (3, 4, (3,))
-    assert data == dataset_from_tensors(x, y, class_names=("a", "b", "c", "d"))
-    assert data != dataset_from_tensors(x + 1, y)
-
-
 def test_your_own_pictures_keep_their_shape() -> None:
     images = torch.rand(20, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     data = dataset_from_tensors(images, torch.arange(20) % 2)
@@ -191,9 +180,3 @@ def test_settings_out_of_range_and_unknown_names_are_refused() -> None:
         dataset("moons", samples=3)
     with pytest.raises(ValueError, match="arms must be a whole number"):
         dataset("spirals", arms=2.5)
-
-
-def test_a_dataset_cannot_be_changed() -> None:
-    data = dataset("moons")
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        data.name = "other"  # type: ignore[misc]

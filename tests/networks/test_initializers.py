@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from weightlab.networks.activations import ACTIVATIONS, activation
+from weightlab.networks.activations import activation
 from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, fans, initialization
 
 RELU = activation("relu")
@@ -223,34 +223,13 @@ def test_settings_are_frozen_hashable_and_survive_copies() -> None:
     assert [initialization(name).gain for name in ("zeros", "he_normal")] == ["auto", "auto"]
 
 
-BAD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
-    "unknown name": (lambda: initialization("he_norml"), ValueError, "did you mean 'he_normal'"),
-    "unknown setting": (lambda: initialization("normal", sdt=1.0), ValueError, "did you mean 'std'"),
-    "setting of none": (lambda: initialization("zeros", std=1.0), ValueError, "has no setting 'std'; leave it out"),
-    "negative std": (lambda: initialization("normal", std=-1.0), ValueError, r"std must be in \[0, 100\], got -1; "),
-    "nan std": (lambda: initialization("normal", std=math.nan), ValueError, "got nan; use a finite number"),
-    "text std": (lambda: initialization("normal", std="big"), TypeError, "std must be a number, got 'big'"),
-    "infinite value": (lambda: initialization("constant", value=math.inf), ValueError, "use a finite number"),
-    "bad mode": (lambda: initialization("he_normal", mode="fan_inn"), ValueError, "did you mean 'fan_in'"),
-    "negative gain": (lambda: initialization("he_normal", gain=-1), ValueError, r"gain must be in \[0, 100\], got -1"),
-    "bad gain name": (lambda: initialization("he_normal", gain="avto"), ValueError, "did you mean 'auto'"),
-    "gain without use": (lambda: initialization("normal", gain=2.0), ValueError, "takes no gain, got 2.0; leave gain"),
-    "a bias": (lambda: drawn(initialization("normal"), (3,)), ValueError, r"two or more dimensions.*shape \(3,\)"),
-    "empty weight": (lambda: drawn(initialization("normal"), (3, 0)), ValueError, r"got shape \(3, 0\)"),
-    "model without weights": (
-        lambda: initialization("normal").apply(nn.Sequential(nn.ReLU()), RELU),
-        ValueError,
-        "Sequential has no linear",
+REFUSALS: dict[str, Callable[[], object]] = {
+    "unknown initializer 'he_norml': did you mean 'he_normal' or 'he_uniform' or 'normal'?": (
+        lambda: initialization("he_norml")
     ),
-    "activation by name": (
-        lambda: initialization("normal").apply(torch.empty(2, 2), "relu"),  # type: ignore[arg-type]
-        TypeError,
-        r"use activation\('relu'\)",
-    ),
-}
-
-
-WHOLE: dict[str, Callable[[], object]] = {
+    "unknown setting of 'normal' 'sdt': did you mean 'std'?": lambda: initialization("normal", sdt=1.0),
+    "std must be in [0, 100], got nan; use a finite number": lambda: initialization("normal", std=math.nan),
+    "std must be a number, got 'big'": lambda: initialization("normal", std="big"),
     "initializer 'zeros' has no setting 'std'; leave it out": lambda: initialization("zeros", std=1.0),
     "unknown setting of 'normal' 'value': choose one of 'std'": lambda: initialization("normal", value=1.0),
     f"unknown initializer 'x': choose one of {', '.join(map(repr, INITIALIZERS))}": lambda: initialization("x"),
@@ -276,26 +255,13 @@ WHOLE: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.mark.parametrize("message", WHOLE)
+@pytest.mark.parametrize("message", REFUSALS)
 def test_a_refusal_says_exactly_this(message: str) -> None:
     with pytest.raises((ValueError, TypeError)) as refusal:
-        WHOLE[message]()
+        REFUSALS[message]()
     assert str(refusal.value) == message
 
 
 def test_the_ends_of_a_gain_are_allowed() -> None:
     assert initialization("he_normal", gain=0).gain == 0.0
     assert initialization("he_normal", gain=100).gain == 100.0
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_settings_are_refused_with_value_range_and_remedy(case: str) -> None:
-    call, error, message = BAD[case]
-    with pytest.raises(error, match=message):
-        call()
-
-
-def test_every_pair_of_initializer_and_activation_gives_a_finite_prediction() -> None:
-    for name in INITIALIZERS:
-        for f in ACTIVATIONS.values():
-            assert 0 <= initialization(name).variance(torch.empty(7, 5), f) < 10

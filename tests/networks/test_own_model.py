@@ -12,7 +12,7 @@ from training_support import data, small
 
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
-from weightlab.networks.own_model import OwnModel, model_from_module
+from weightlab.networks.own_model import model_from_module
 from weightlab.training.run import Training, train
 
 
@@ -219,9 +219,3 @@ def test_nan_in_the_run_ends_it_with_the_layer() -> None:
 
     record = train(small(model=model_from_module(Fragile), initialization=initialization("normal", std=8.0)))
     assert record.status.kind == "diverged" and "output became NaN" in record.status.message
-
-
-def test_the_model_fits_where_any_model_does() -> None:
-    own = model_from_module(nn.Linear(2, 3))
-    assert isinstance(own, OwnModel) and own.misfit((2,), 3) == "" and own.misfit((2,), 4) != ""
-    assert own.build(2, 3)(torch.zeros(5, 2, dtype=torch.float64)).shape == (5, 3)

@@ -116,11 +116,6 @@ def test_the_gate_that_is_opened_is_the_one_that_keeps(digits: Dataset) -> None:
                 assert torch.allclose(far - near, given * 2, atol=1e-6)
 
 
-def test_the_gate_alone_is_a_power_of_the_sigmoid() -> None:
-    line = gate_alone(1.0, 4)
-    assert line[-1] == 1 and line[0].item() == pytest.approx((1 / (1 + math.exp(-1))) ** 3, rel=1e-12)
-
-
 def test_a_recurrent_run_that_explodes_names_the_time_step(digits: Dataset) -> None:
     run = TrainingExperiment(
         model("rnn", depth=1, width=16, activation="relu", reading="pixels"),

@@ -11,9 +11,9 @@ import torch
 from weightlab.descent.landscapes import LANDSCAPES, landscape
 from weightlab.pictures.contours import contour_backdrop, map_backdrop
 from weightlab.pictures.picture import Axis, Bowl, Picture, Reference, Series, TableBuilder, View
-from weightlab.pictures.still import draw_picture, still
+from weightlab.pictures.still import still
 from weightlab.pictures.style import new_figure, to_still
-from weightlab.stage.stage import Stage, picture_message, scene_message
+from weightlab.stage.stage import Stage, picture_message
 
 
 def example() -> Picture:
@@ -32,13 +32,6 @@ def example() -> Picture:
         Reference("bars", "marks", "theory", np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])),
     )
     return Picture(views, table.table, t.astype(np.float32), tuple(table.series), references, summary="an example")
-
-
-def test_a_table_builder_gives_every_series_its_own_columns() -> None:
-    picture = example()
-    assert [series.columns for series in picture.series] == [(0, 1), (2,), (3, 4, 5)]
-    assert picture.table.shape == (5, 6)
-    np.testing.assert_allclose(picture.table[:, 1], np.arange(5.0) ** 2)
 
 
 def test_a_picture_refuses_a_table_and_steps_that_do_not_match() -> None:
@@ -72,22 +65,6 @@ def test_the_scene_is_sent_again_only_when_the_views_change() -> None:
     stage.close()
 
 
-def test_a_closed_stage_leaves_no_widget_behind() -> None:
-    from ipywidgets.widgets.widget import _instances
-
-    before = len(_instances)
-    stage = Stage(example())
-    assert len(_instances) > before
-    stage.close()
-    assert len(_instances) == before
-
-
-def test_a_scene_names_its_pads_and_limits() -> None:
-    scene = scene_message(example(), 300)
-    assert scene["height"] == 300 and scene["views"][0]["x"]["limits"] == (0, 4)
-    json.dumps([{**view, "png": ""} for view in scene["views"]])
-
-
 def test_a_still_is_a_png_with_alt_text() -> None:
     shown = still(example())
     data, metadata = shown._repr_mimebundle_()
@@ -98,13 +75,6 @@ def test_a_still_is_a_png_with_alt_text() -> None:
 def test_a_still_without_words_is_refused() -> None:
     with pytest.raises(ValueError, match="alt must say"):
         to_still(new_figure(), "  ")
-
-
-def test_a_static_drawing_has_one_axes_for_each_view_with_its_labels() -> None:
-    figure = draw_picture(example())
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Plane", "Loss", "Layers"]
-    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "log", "log"]
-    assert figure.axes[2].get_xticklabels()[0].get_text() == "1"
 
 
 @pytest.mark.parametrize("name", LANDSCAPES)

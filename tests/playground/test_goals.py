@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from training_support import small
 
 from weightlab.networks.datasets import dataset
 from weightlab.networks.models import model
-from weightlab.playground.figures import accuracies_figure
 from weightlab.playground.goals import Goal, accuracies, spread_text
 from weightlab.rules.update_rules import optimizer
 from weightlab.training.run import train
@@ -28,14 +26,6 @@ def test_accuracies_are_those_of_the_runs_seed_by_seed() -> None:
 def test_a_run_that_diverged_has_none_right() -> None:
     wild = START.replace(optimizer=optimizer("gradient_descent", learning_rate=1e9), steps=40)
     assert accuracies(wild, range(1)).tolist() == [0.0]
-
-
-def test_precision_of_the_experiment_plays_no_part() -> None:
-    assert torch.equal(accuracies(START.replace(dtype="float32"), range(2)), accuracies(START, range(2)))
-
-
-def test_the_worst_seed_counts() -> None:
-    assert GOAL.worst(START, range(3)) == float(accuracies(START, range(3)).min())
 
 
 @pytest.mark.parametrize(
@@ -66,12 +56,3 @@ def test_what_is_no_experiment_and_no_budget_is_refused() -> None:
 
 def test_spread_is_mean_deviation_and_worst() -> None:
     assert spread_text(torch.tensor([0.5, 0.7, 0.9])) == "70.0% ± 20.0%, worst 50.0%"
-
-
-def test_the_figure_has_every_seed_the_means_and_the_goal() -> None:
-    figure = accuracies_figure({"one": {"a": torch.tensor([0.2, 0.4]), "b": torch.tensor([0.9])}, "two": {}}, 0.8)
-    first = figure.axes[0]
-    assert [text.get_text() for text in first.get_yticklabels()] == ["a", "b"]
-    drawn = [tuple(np.asarray(line.get_xdata(), np.float64).tolist()) for line in first.get_lines()]
-    assert (pytest.approx(0.2), pytest.approx(0.4)) in drawn and (0.8, 0.8) in drawn
-    assert (pytest.approx(0.3), pytest.approx(0.3)) in drawn and len(figure.axes) == 2

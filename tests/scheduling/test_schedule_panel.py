@@ -11,10 +11,8 @@ import torch
 from panel_support import ends, say
 
 from weightlab.rules.schedules import SCHEDULES
-from weightlab.scheduling.figures import floors_figure, mean_losses_figure, rates_figure, spreads_figure
 from weightlab.scheduling.panel import SchedulePanel
 from weightlab.scheduling.picture import RUNS
-from weightlab.stage.controls import Question
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -115,31 +113,9 @@ def test_a_rule_without_theory_is_run_and_says_so() -> None:
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"rules": ("momentun",)}, "did you mean 'momentum'"),
         ({"rules": ()}, "at least one rule"),
-        ({"gama": 0.5}, "unknown setting 'gama'"),
         ({"momentum": 0.5}, "unknown setting 'momentum'"),
     ],
 )
 def test_bad_arguments_name_the_nearest_right_ones(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SchedulePanel(**arguments)
-
-
-def test_a_prediction_is_measured_on_the_runs() -> None:
-    question = Question("floor?", lambda panel: panel.record["gradient_descent"].settled(50)[0], tolerance=0.1)
-    panel = SchedulePanel("constant", questions=[question])
-    panel.predict(1, 0.032)
-    assert panel.predictions[0].verdict.startswith("As predicted")
-
-
-def test_static_figures_show_every_name() -> None:
-    rates = {f"schedule {i}": torch.linspace(0.2, 0.0, 30) for i in range(5)}
-    shown = rates_figure(rates)
-    assert [axes.get_title(loc="left") for axes in shown.axes][:5] == list(rates)
-    means = mean_losses_figure(rates, {"schedule 1": rates["schedule 1"]}, 0.1)
-    assert [text.get_text() for text in means.legends[0].get_texts()] == [*rates, "theory"]
-    values = torch.tensor([0.1, 0.2])
-    floors = floors_figure((values, values, values / 10), (values, values), 0.5)
-    legend = floors.axes[0].get_legend()
-    assert legend is not None and {"measured", "limit 2/λmax = 0.5"} < {text.get_text() for text in legend.get_texts()}
-    spreads = spreads_figure({"one": [values, values], "two": [values, values]}, ["a", "b"], "loss")
-    assert [text.get_text() for text in spreads.legends[0].get_texts()] == ["one", "two"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from weightlab.networks.activations import ACTIVATIONS, activation
 from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
-from weightlab.signals.measure import SignalRecord, measure_signals, predict_signals
+from weightlab.signals.measure import measure_signals, predict_signals
 from weightlab.theory.signals import gaussian_nodes, signal_propagation, signal_ratio
 
 # RMS ratio per layer, forward and backward: width 256, 20 layers, unit-normal input, 20 seeds
@@ -120,15 +119,6 @@ def test_with_equal_weights_every_unit_does_what_its_neighbours_do(name: str) ->
     assert (measure_signals(name, "xavier_normal", 4, 32, seeds=2).unit_differences > 0.01).all()
 
 
-def test_zero_weights_stop_both_signal_and_gradient() -> None:
-    record = measure_signals("tanh", "zeros", depth=6, width=16, seeds=2)
-    assert (record.forward == 0).all() and (record.backward[:, :-1] == 0).all()
-    assert record.forward_ratios.isnan().all()
-    predicted = predict_signals("tanh", "zeros", depth=6, width=16)
-    assert predicted is not None
-    assert (predicted.forward == 0).all() and predicted.backward.tolist() == [0, 0, 0, 0, 0, 1]
-
-
 def test_no_theory_is_claimed_where_none_holds() -> None:
     f = activation("tanh")
     common = {"depth": 3, "width": 10}
@@ -146,14 +136,6 @@ def test_equal_seeds_measure_the_same_and_seeds_can_be_continued() -> None:
     assert torch.equal(whole.forward[2:], part.forward) and torch.equal(whole.backward[2:], part.backward)
     assert not torch.equal(whole.forward[0], whole.forward[1])
     assert whole.layers == ("layer 1", "layer 2", "layer 3", "layer 4", "layer 5")
-
-
-def test_ratios_leave_out_the_first_two_layers_and_need_four() -> None:
-    forward = torch.tensor([[9.0, 7.0, 1.0, 2.0, 4.0]])
-    record = SignalRecord(forward, forward.flip(1), torch.zeros(1, 5), tuple("abcde"))
-    assert record.forward_ratios.tolist() == [2.0]
-    assert record.backward_ratios.tolist() == pytest.approx([1 / 3])
-    assert measure_signals("relu", "he_normal", 3, 8, seeds=2).forward_ratios.isnan().all()
 
 
 @pytest.mark.parametrize(
@@ -192,14 +174,3 @@ def test_theory_refuses_bad_input_too(changed: dict[str, float], message: str) -
     f = activation("tanh")
     with pytest.raises(ValueError, match=message):
         signal_propagation(f.function, f.derivative, **({"variance": 0.1, "depth": 3, "width": 10} | changed))  # type: ignore[arg-type]
-
-
-def test_a_measurement_is_fast_enough_to_follow_a_slider() -> None:
-    """Twenty layers of width 256, three seeds, take about 40 ms on one core; a busy machine is given six times that."""
-    measure_signals("tanh", "xavier_normal", seeds=1)
-    best = math.inf
-    for _ in range(5):
-        begin = time.perf_counter()
-        measure_signals("tanh", "xavier_normal", depth=20, width=256, seeds=3)
-        best = min(best, time.perf_counter() - begin)
-    assert best < 0.25

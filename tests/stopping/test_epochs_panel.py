@@ -6,16 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from panel_support import say
 
-from weightlab.stage.controls import Question
-from weightlab.stopping.figures import curves_figure, filters_figure, ways_figure
 from weightlab.stopping.learning_curves import few_digits, learning_curves
 from weightlab.stopping.panel import EpochsPanel
-
-STOPPING = ("patience", "min_delta", "target", "budget")
-TRAINING = ("width", "label_noise", "learning_rate", "l2", "epochs", "seed")
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -69,12 +63,6 @@ def test_a_run_seen_before_is_not_trained_again() -> None:
     assert panel.trained == 2 and panel.record is first
 
 
-def test_controls_that_train_are_told_from_those_that_do_not() -> None:
-    groups = {control["name"]: control["group"] for control in EpochsPanel(**QUICK).controls}
-    assert {groups[name] for name in STOPPING} == {"When to stop: trains nothing"}
-    assert {group for name, group in groups.items() if name not in STOPPING} == {"The run: trains anew"}
-
-
 def test_the_reading_has_the_share_that_true_answers_would_give() -> None:
     panel = EpochsPanel(label_noise=0.4)
     row = next(row for row in panel.reading if row["label"].startswith("training labels"))
@@ -90,23 +78,3 @@ def test_a_run_that_diverges_is_explained() -> None:
     assert verdict.startswith("The run diverged.") and "learning rate" in verdict
     panel.set(learning_rate=0.05)
     assert "diverged" not in panel.reading[-1]["verdict"]
-
-
-def test_a_prediction_is_measured_on_the_curves() -> None:
-    question = Question("best epoch?", lambda panel: float(panel.record.validation.best), tolerance=0.01)
-    panel = EpochsPanel(**QUICK, questions=[question])
-    panel.predict(1, panel.record.validation.best)
-    assert panel.predictions[0].verdict == "As predicted."
-
-
-def test_static_figures_show_every_name() -> None:
-    runs = {f"run {i}": [learning_curves(few_digits(4, epochs=3, seed=seed)) for seed in range(2)] for i in range(4)}
-    shown = curves_figure(runs)
-    assert [axes.get_title(loc="left") for axes in shown.axes][:4] == list(runs)
-    assert [text.get_text() for text in shown.legends[0].get_texts()] == ["training", "validation", "lowest, each seed"]
-    values = torch.linspace(0.1, 1.0, 12)
-    filters = filters_figure(values, {"stop": (values, values)}, {"L2": (values, values)})
-    assert [text.get_text() for text in filters.legends[0].get_texts()] == ["stop", "L2"]
-    ways = ways_figure(values, {"one": values.repeat(3, 1), "two": values.repeat(3, 1)}, "k")
-    legend = ways.axes[0].get_legend()
-    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["one", "two"]

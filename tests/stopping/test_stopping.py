@@ -26,7 +26,6 @@ from weightlab.stopping.rules import (
     curve_of,
     first_stop,
     train_until,
-    waits,
 )
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.run import Training, train
@@ -42,12 +41,6 @@ def curve(losses: list[float], accuracies: list[float] | None = None) -> Curve:
 
 
 # ---- the rules ---------------------------------------------------------------------------------------------------
-
-
-def test_waits_count_since_the_last_improvement() -> None:
-    assert waits(torch.tensor([3.0, 2.0, 2.5, 2.0, 1.0, 1.5])).tolist() == [0, 0, 1, 2, 0, 1]
-    assert waits(torch.tensor([3.0, 2.95, 2.9, 2.85]), min_delta=0.1).tolist() == [0, 1, 2, 0]
-    assert waits(torch.tensor([3.0, math.nan, 2.0])).tolist() == [0, 1, 0]
 
 
 @given(losses=st.lists(st.floats(0, 10), min_size=1, max_size=30), patience=st.integers(1, 6))
@@ -152,13 +145,6 @@ def test_the_best_weights_come_back_and_score_what_they_scored() -> None:
         assert torch.equal(mine, other)
 
 
-def test_without_restoring_the_last_weights_stay() -> None:
-    run = train_until(SMALL, Patience(3), restore=False)
-    data = SMALL.dataset
-    loss, _ = run.training.evaluate(data.x_validation, data.y_validation)
-    assert float(loss) == float(run.curve.losses[-1]) > run.curve.lowest
-
-
 def test_batch_normalizations_statistics_come_back_too() -> None:
     experiment = SMALL.replace(model=model("mlp", depth=2, width=12, batch_norm=True))
     run = train_until(experiment, Budget(updates=140))
@@ -202,17 +188,6 @@ def test_stopping_needs_a_validation_split() -> None:
     assert math.isnan(Training(experiment).validate()[0])
 
 
-def test_validating_between_steps_changes_nothing_and_is_recorded_once() -> None:
-    asked, plain = Training(SMALL), Training(SMALL)
-    for _ in range(30):
-        first = asked.validate()
-        assert asked.validate() == first
-        asked.step()
-        plain.step()
-    assert torch.equal(asked.record().losses, plain.record().losses)
-    assert asked.record().validation_steps.tolist() == list(range(30))
-
-
 # ---- learning curves ---------------------------------------------------------------------------------------------
 
 
@@ -225,13 +200,6 @@ def test_learning_curves_are_the_same_run_with_both_splits() -> None:
     assert float(curves.training_losses[-1]) == float(loss) and float(curves.training_accuracies[-1]) == float(right)
     squares = sum(float(weight.detach().double().square().sum()) for weight in ended.network.parameters())
     assert float(curves.weight_norms[-1]) == pytest.approx(squares**0.5, rel=1e-6)
-
-
-def test_few_digits_share_their_split_whatever_the_label_noise() -> None:
-    noisy, true = few_digits(label_noise=0.4, seed=3).dataset, few_digits(seed=3).dataset
-    assert torch.equal(noisy.x_train, true.x_train) and torch.equal(noisy.y_validation, true.y_validation)
-    assert int((noisy.y_train != true.y_train).sum()) == 180 and len(true.y_train) == 450
-    assert few_digits(epochs=60).steps == 840 and few_digits().validate_every == 14
 
 
 def test_capacity_and_wrong_labels_decide_between_under_and_overfitting_as_the_lab_says() -> None:

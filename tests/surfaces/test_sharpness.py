@@ -16,7 +16,6 @@ from weightlab.surfaces.sharpness import (
     SharpnessWatch,
     at_the_edge,
     edge_experiment,
-    exact_sharpness,
     noisy_digits,
     sharpness,
     sharpness_limit,
@@ -48,16 +47,6 @@ def test_sharpness_of_a_quadratic_is_its_largest_curvature(curvatures: list[floa
     point = torch.zeros(len(curvatures), dtype=torch.float64)
     found = sharpness(lambda w: 0.5 * (bends * w.square()).sum(), point, tolerance=1e-10)
     assert found == pytest.approx(max(curvatures), abs=1e-9)
-
-
-def test_the_next_measurement_begins_where_the_last_one_ended() -> None:
-    experiment = edge_experiment(noisy_digits(), width=4)
-    network = Training(experiment).network
-    meter = SharpnessMeter(loss_function(network, experiment), tolerance=1e-3)
-    first = meter.measure(flat_weights(network))
-    cold = meter.products
-    assert meter.measure(flat_weights(network)) == pytest.approx(first, rel=2e-3)
-    assert meter.products - cold < cold
 
 
 def test_a_loss_that_is_not_finite_has_no_sharpness() -> None:
@@ -147,13 +136,6 @@ def test_runs_are_told_in_words_that_repeat() -> None:
     assert made_up.hovers_at(1) == pytest.approx(1.05)
     assert made_up.swing_size(0) == pytest.approx(0.25) and made_up.swing_size(1, 2) == pytest.approx(0.15)
     assert made_up.turns(1) == pytest.approx(2 / 3)
-
-
-def test_the_whole_hessian_says_the_same() -> None:
-    experiment = small()
-    network = Training(experiment).network
-    loss, weights = loss_function(network, experiment), flat_weights(network)
-    assert sharpness(loss, weights, tolerance=1e-8) == pytest.approx(exact_sharpness(loss, weights), rel=1e-6)
 
 
 def test_batches_stay_far_below_the_limit() -> None:

@@ -75,13 +75,6 @@ def test_on_a_random_plane_theory_says_what_it_holds_on_average() -> None:
     assert any("90.1%" in line["theory"] for line in panel.reading)
 
 
-def test_a_run_that_gets_worse_is_not_called_a_fall() -> None:
-    panel = SurfacePanel(learning_rate=2.0, momentum=0.98, **PLANE)
-    assert (
-        "leaves out" not in panel.reading[-1]["verdict"] or panel.record.path.losses[-1] < panel.record.path.losses[0]
-    )
-
-
 # ---- sharpness ---------------------------------------------------------------------------------------------------
 
 
@@ -119,14 +112,6 @@ def test_the_limit_also_appears_when_the_learner_would_rather_see_it_now() -> No
     say(panel, type="reveal", seq=2)
     assert names(panel, "sharpness") == ["sharpness", "theory: limit"]
     assert panel.questions[0]["prediction"] is None  # and the question may still be answered
-
-
-def test_settled_speaks_only_of_a_finished_run_with_the_settings_asked_for() -> None:
-    panel = SharpnessPanel(**QUICK)
-    assert panel.settled(since=10) is None
-    panel.run()
-    assert panel.settled(since=10, momentum=0.0) is not None
-    assert panel.settled(since=10, momentum=0.9) is None
 
 
 def test_learning_rate_and_momentum_act_on_the_run_that_goes_on() -> None:

@@ -101,13 +101,6 @@ def test_a_rescaled_relu_network_is_the_same_function_with_the_same_filter_norma
         rescaled(network, -1.0)
 
 
-def test_plain_random_directions_are_as_long_as_all_weights() -> None:
-    network = Training(small()).network
-    plane = random_plane(network, 0, normalized=False)
-    assert float(plane.across.norm()) == pytest.approx(float(flat_weights(network).norm()))
-    assert plane.across[-1] != 0  # biases move too
-
-
 def test_what_cannot_be_drawn_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="at least 3 snapshots"):
         path_plane(torch.zeros(2, 5))

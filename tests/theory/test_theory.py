@@ -228,32 +228,6 @@ def test_early_stopping_and_weight_decay_filter_alike() -> None:
     assert theory.early_stopping_filter(0.1, 1.0, 0) == 0
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
-def test_bad_learning_rates_are_refused_with_their_range(value: float) -> None:
-    for given_value in (value, torch.tensor([0.1, value])):
-        with pytest.raises(ValueError, match=r"learning_rate must be in \[0, inf\), got .*; "):
-            theory.heavy_ball_rate(given_value, 0.9, (1.0, 10.0))
-
-
-def test_other_bad_input_is_refused_with_value_range_and_remedy() -> None:
-    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\), got 1; at 1 or more the velocity never"):
-        theory.heavy_ball_limit(1.0, 1.0)
-    with pytest.raises(ValueError, match=r"largest eigenvalue must be in \(0, inf\), got 0"):
-        theory.gradient_descent_limit(0.0)
-    with pytest.raises(ValueError, match="give the smallest eigenvalue first"):
-        theory.best_heavy_ball(10.0, 1.0)
-    with pytest.raises(ValueError, match="did you mean 'nesterov'"):
-        theory.convergence_rate("nestrov", 0.1, 0.9, 1.0)
-    with pytest.raises(ValueError, match="unknown rule with a closed form 'adam'"):
-        theory.roots("adam", 0.1, 0.9, 1.0)
-    with pytest.raises(ValueError, match="eigenvalues must hold at least one"):
-        theory.heavy_ball_rate(0.1, 0.9, ())
-    with pytest.raises(TypeError, match="learning_rate must be a number, got 'fast'"):
-        theory.gradient_descent_factor("fast", 1.0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="beyond it every μ oscillates"):
-        theory.nesterov_critical_momentum(2.0, 1.0)
-
-
 @pytest.mark.parametrize("rule", ["gradient_descent", "momentum"])
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.9])
 @pytest.mark.parametrize("mu", [0.0, 0.5, 0.9])

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from matplotlib.quiver import Quiver
 
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape
-from weightlab.descent.measurements import rate_map
 from weightlab.descent.run import descend
-from weightlab.pictures.style import to_still
 from weightlab.rules.update_rules import optimizer
-from weightlab.theory import quadratic as theory
-from weightlab.toys.figures import look_ahead_figure, planes_figure
+from weightlab.toys.figures import look_ahead_figure
 from weightlab.toys.panel import DescentPanel
 
 BOWL = landscape("quadratic", condition_number=10.0)
@@ -31,21 +27,6 @@ def test_every_step_is_drawn_as_kept_velocity_and_a_gradient_step_from_the_look_
     np.testing.assert_allclose(np.asarray(step.XY, np.float64), ahead)
     np.testing.assert_allclose(w[:5] + arrows[0] + arrows[1], w[1:], atol=1e-15)
     np.testing.assert_allclose(arrows[1], -0.03 * BOWL.gradient(torch.from_numpy(ahead)).numpy(), atol=1e-15)
-
-
-@pytest.mark.parametrize("rule", ["momentum", "nesterov"])
-def test_the_limit_drawn_over_a_map_is_where_its_runs_begin_to_diverge(rule: str) -> None:
-    rates = torch.linspace(0.004, 0.42, 105, dtype=torch.float64)
-    momenta = torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
-    measured = rate_map(BOWL, rule, rates, momenta, steps=1000)
-    figure = planes_figure([measured, measured], 10.0)
-    dashed = next(line for line in figure.axes[0].lines if line.get_label() == "theory: limit")
-    for limit, row in zip(np.asarray(dashed.get_xdata()), measured.rates, strict=True):
-        edge = float(rates[row < 1].max())
-        assert edge <= limit < edge + 0.005  # on the limit itself rounding decides
-    dotted = next(line for line in figure.axes[0].lines if line.get_label() == "plain descent's limit")
-    assert np.asarray(dotted.get_xdata())[0] == theory.gradient_descent_limit(10.0)
-    assert to_still(figure, "two maps").png.startswith(b"\x89PNG")
 
 
 def test_a_panel_draws_the_look_ahead_point_in_its_place() -> None:

@@ -28,15 +28,6 @@ def test_the_momentum_slider_is_not_rmsprops() -> None:
     assert "momentum" not in DescentPanel("quadratic", ("rmsprop",)).values
 
 
-def test_scaling_the_loss_moves_plain_descent_and_leaves_adam() -> None:
-    panel = DescentPanel("quadratic", ("gradient_descent", "adam"), loss_scale=1.0, steps=50)
-    before = panel.record.weights
-    say(panel, type="set", values={"loss_scale": 0.01}, seq=1)
-    moved = (panel.record.weights - before).abs().amax((0, 2))
-    assert moved[0] > 0.1 and moved[1] < 1e-5
-    assert panel.record.losses[0, 0] == pytest.approx(0.07)
-
-
 def test_theory_reads_the_scaled_curvature() -> None:
     panel = DescentPanel("quadratic", ("gradient_descent",), loss_scale=10.0, learning_rate=0.01)
     line = panel.reading[0]

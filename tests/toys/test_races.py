@@ -11,10 +11,8 @@ from torch import Tensor
 
 from weightlab.descent.landscapes import landscape
 from weightlab.networks.datasets import dataset_from_tensors
-from weightlab.pictures.style import to_still
 from weightlab.rules.update_rules import OptimizerSettings, optimizer
 from weightlab.theory import quadratic as theory
-from weightlab.toys.figures import race_figure
 from weightlab.toys.races import GRID, SOLVED, RaceRecord, digits_task, race, race_on_data, race_on_landscape
 from weightlab.training.run import train
 
@@ -130,13 +128,3 @@ def test_bad_fields_and_grids_are_refused_in_words() -> None:
     with pytest.raises(ValueError, match="no validation split"):
         data = dataset_from_tensors(torch.randn(40, 64), torch.arange(40) % 10, validation_fraction=0.0)
         race_on_data(digits_task().replace(dataset=data, batch_size=10), ("adam",))
-
-
-def test_the_figure_shows_every_seed_and_ends_lines_where_runs_diverge() -> None:
-    record = race_on_landscape(landscape("quadratic", condition_number=100), ("gradient_descent", "adam"))
-    figure = race_figure(record, "share left", goal=0.01)
-    left, right = figure.axes
-    descent = np.asarray(left.lines[0].get_ydata(), np.float64)
-    assert np.isnan(descent).any() and np.nanmin(descent) == pytest.approx(float(record.curves[0].min()))
-    assert [len(np.asarray(line.get_ydata())) for line in right.lines[:2]] == [5, 5]
-    assert to_still(figure, "a race").png.startswith(b"\x89PNG")
