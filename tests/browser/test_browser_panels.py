@@ -1,4 +1,4 @@
-"""Three panels in a real JupyterLab in Chromium: drag, type, train, branch, take home.
+"""Two panels in a real JupyterLab in Chromium: drag, type, branch, take home.
 
 All panels and controls: test_browser_labs.py. By keyboard: test_accessibility.py. What a class does to them:
 test_drills.py.
@@ -9,41 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import nbformat
 import pytest
 from browser_support import LabBrowser, NotebookPage
+from drill_support import open_cells
+from reach_support import panel, wait
 
-NOTEBOOK = "panels.ipynb"
-IMPORTS = """import threading
-
-from ipywidgets.widgets.widget import _instances
-from weightlab.toys.panel import DescentPanel
-from weightlab.signals.panel import SignalPanel
-from weightlab.playground.panel import TrainingPanel"""
 CELLS = (
-    IMPORTS,
+    "from weightlab.signals.panel import SignalPanel\n"
     "descent = DescentPanel('rotated_quadratic', ('gradient_descent', 'momentum', 'nesterov'), steps=300)\ndescent",
     "signal = SignalPanel()\nsignal",
-    "training = TrainingPanel(depth=8, width=32, steps=5000)\ntraining",
 )
-DESCENT, SIGNAL, TRAINING = 0, 1, 2
+DESCENT, SIGNAL = 0, 1
 
 STATE = """index => {
     const stage = document.querySelectorAll('.weightlab')[index].weightlab;
-    return {...stage.stats, place: stage.place, playing: stage.playing, columns: stage.table.columns,
-            state: stage.model.get('transport').state, first: Array.from(stage.table.data.slice(0, 12)),
+    return {...stage.stats, rows: stage.table.rows,
             last: Array.from(stage.table.data.slice((stage.table.rows - 1) * stage.table.columns).slice(0, 4))};
 }"""
 
 
 @pytest.fixture(scope="module")
 def opened(lab: LabBrowser) -> Iterator[NotebookPage]:
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab.server.folder / NOTEBOOK)
-    page = lab.open(NOTEBOOK, height=1000)
+    page = open_cells(lab, "panels.ipynb", *CELLS)
     page.run_all()
-    page.page.wait_for_function("() => document.querySelectorAll('.weightlab').length === 3", timeout=30_000)
+    page.page.wait_for_function("() => document.querySelectorAll('.weightlab').length === 2", timeout=30_000)
     yield page
     assert page.cell_errors() == [] and page.errors == []
     page.close()
@@ -51,22 +40,6 @@ def opened(lab: LabBrowser) -> Iterator[NotebookPage]:
 
 def state(opened: NotebookPage, index: int) -> dict[str, Any]:
     found: dict[str, Any] = opened.page.evaluate(STATE, index)
-    return found
-
-
-def wait(opened: NotebookPage, index: int, condition: str, seconds: float = 20.0) -> None:
-    """Wait until `condition`, JavaScript over `stage`, holds for the panel at `index`."""
-    script = f"""index => {{
-        const root = document.querySelectorAll('.weightlab')[index];
-        const stage = root && root.weightlab;
-        return Boolean(stage && ({condition}));
-    }}"""
-    opened.page.wait_for_function(script, arg=index, timeout=seconds * 1000)
-
-
-def panel(opened: NotebookPage, index: int) -> Any:
-    found = opened.page.locator(".weightlab").nth(index)
-    found.scroll_into_view_if_needed()
     return found
 
 
@@ -206,56 +179,12 @@ def test_a_number_can_be_typed_and_a_bad_one_is_explained(opened: NotebookPage) 
     wait(opened, DESCENT, "stage.model.get('values').learning_rate === 0.05 && !stage.model.get('notice').text")
 
 
-def test_a_click_on_the_landscape_moves_the_start(opened: NotebookPage) -> None:
-    panel(opened, DESCENT)
-    spot = opened.page.evaluate(
-        """() => {
-            const stage = document.querySelectorAll('.weightlab')[0].weightlab;
-            const plot = stage.plots.find(p => p.view.name === 'plane');
-            const box = stage.board.getBoundingClientRect();
-            return [box.x + plot.x.at(1.5), box.y + plot.y.at(1.0)];
-        }"""
-    )
-    opened.page.mouse.click(*spot)
-    wait(opened, DESCENT, "Math.abs(stage.model.get('values').start_x - 1.5) < 0.05 && !stage.sentAt.size")
-    assert abs(state(opened, DESCENT)["first"][1] - 1.0) < 0.05
-
-
-def test_training_runs_obeys_and_stops(opened: NotebookPage) -> None:
-    found = panel(opened, TRAINING)
-    start = state(opened, TRAINING)
-    found.locator("[data-action=start]").click()
-    wait(opened, TRAINING, "stage.table.rows > 20 && stage.model.get('transport').state === 'running'")
-    drag(opened, TRAINING, "learning_rate", [70])
-    wait_for_change = opened.ask_kernel("[list(change) for change in training._training.changes]")
-    assert [name for _, name, _ in wait_for_change] == ["learning_rate"]
-    found.locator("[data-action=pause]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'paused'")
-    found.locator("[data-action=step]").click()
-    wait(opened, TRAINING, "!stage.sentAt.size")
-    found.locator("[data-action=start]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'running'")
-    found.locator("[data-action=stop]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'stopped'")
-    rows = state(opened, TRAINING)["rows"]
-    opened.page.wait_for_timeout(300)
-    assert state(opened, TRAINING)["rows"] == rows
-    found.locator("[data-action=reset]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'idle' && stage.table.rows === 1")
-    assert state(opened, TRAINING)["first"][2:] == start["first"][2:]
-    assert opened.errors == []
-
-
 def test_theory_waits_for_the_prediction_and_what_is_typed_elsewhere_stays(lab: LabBrowser) -> None:
     source = """from weightlab.stage.controls import Question
-from weightlab.toys.panel import DescentPanel
 asked = [Question("η?", lambda panel: 0.2, explain="2/λ."), Question("who?", lambda panel: "a", options=("a", "b"))]
 panel = DescentPanel("quadratic", questions=asked)
 panel"""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab.server.folder / "questions.ipynb")
-    opened = lab.open("questions.ipynb")
+    opened = open_cells(lab, "questions.ipynb", source)
     opened.run_all()
     found = panel(opened, 0)
     found.get_by_text("appear here after your predictions").wait_for(timeout=10_000)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from offline_pages import OfflineBrowser, OfflinePage
 
 from weightlab.playground.panel import TrainingPanel
-from weightlab.signals.panel import SignalPanel
 from weightlab.stage.packed import rounded
 from weightlab.stage.panel import Panel
 from weightlab.stage.replay import save_html
@@ -231,19 +229,4 @@ def test_a_training_run_plays_with_its_regions(offline: OfflineBrowser, tmp_path
     page.wait("!stage.playing && stage.place === stage.table.rows - 1")
     assert page.page.get_by_role("button", name="Start training").count() == 0
     assert page.page.locator(".wl-fixed-value[data-name=dataset]").inner_text() != "moons"  # its label, as in the menu
-    assert nothing_went_wrong(page)
-
-
-def test_a_slider_of_whole_pictures_moves_bars_and_words(offline: OfflineBrowser, tmp_path: Path) -> None:
-    panel = SignalPanel(depth=6, width=16)
-    save_html(panel, tmp_path / "signal.html", sliders=("depth",))
-    page = offline.open(tmp_path / "signal.html")
-    page.wait("stage.stats.frames > 0")
-    positions: list[Any] = page.ask("stage.model.get('controls').find(c => c.name === 'depth').positions")
-    drag(page, "depth", [3, 4, positions.index(12)])
-    page.wait(SETTLED)
-    panel.set(depth=12)
-    np.testing.assert_array_equal(shown(page), expected(panel))
-    assert page.page.locator(".wl-summary").inner_text() == panel.summary
-    panel.close()
     assert nothing_went_wrong(page)

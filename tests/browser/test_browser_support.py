@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import nbformat
 from browser_support import LabBrowser
+from drill_support import open_cells
 
 
 def test_a_cell_that_fails_and_an_error_on_the_console_are_kept(lab: LabBrowser) -> None:
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
-    # Without a kernel's name JupyterLab asks for one and the page waits for an answer.
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab.server.folder / "fails.ipynb")
-    page = lab.open("fails.ipynb")
+    page = open_cells(lab, "fails.ipynb", "1 / 0")
     assert page.cell_errors() == [] and page.errors == []
-    page.run_cell(0)
+    page.run_cell(1)
     page.page.evaluate("() => console.error('the stage broke')")
     page.page.wait_for_timeout(100)
-    assert page.cell_errors() == ["cell 0: ZeroDivisionError: division by zero"]
+    assert page.cell_errors() == ["cell 1: ZeroDivisionError: division by zero"]
     assert [text for text in page.errors if "the stage broke" in text]
     page.close()
     assert lab.server.kernels() == []

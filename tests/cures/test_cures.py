@@ -12,7 +12,6 @@ from weightlab.cures.run import (
     Treatment,
     cures_summary,
     cures_table,
-    logarithmic_mean,
     treat,
     verdict,
 )
@@ -90,9 +89,3 @@ def test_tables_have_one_line_a_cure_and_the_summary_a_dot_where_a_cure_has_no_p
     assert len(lines) == 1 + len(ward) and lines[1].startswith("untreated")
     summary = cures_summary({"a": ward, "b": {"none": ward["none"], "l2": ward["l2"]}}).splitlines()
     assert len(summary) == len(ward) and summary[1].rstrip().endswith("·")
-
-
-def test_the_logarithmic_mean_of_a_power_law_is_its_middle() -> None:
-    middle, spread = logarithmic_mean(torch.tensor([1e-2, 1.0, torch.nan]))
-    assert middle == pytest.approx(0.1, rel=1e-6) and spread == pytest.approx(10, rel=1e-6)
-    assert logarithmic_mean(torch.tensor([0.0, 1.0])) == (0.0, 1.0)

@@ -181,11 +181,6 @@ def test_class_weights_of_an_absent_class_are_refused() -> None:
         class_weights(torch.zeros(3, dtype=torch.int64))
 
 
-def test_class_weights_are_the_cost_matrix_of_the_true_ratio(digits: Imbalanced) -> None:
-    costs = prepare("cost_matrix", digits, cost_ratio=digits.real_ratio).weights
-    assert costs == pytest.approx(prepare("class_weights", digits).weights, rel=1e-12)
-
-
 def test_a_costs_weight_is_the_price_of_the_examples_one_mistake() -> None:
     y = torch.tensor([0, 0, 0, 1])
     weights = cost_weights(torch.tensor([[0.0, 2.0], [6.0, 0.0]]), y)
@@ -248,16 +243,6 @@ def test_scores_at_the_natural_ratio_are_scikit_learns(
     assert result.cost(7.0, 2.0, cases=len(labels)).item() == pytest.approx(7 * wrong[1, 0] + 2 * wrong[0, 1])
 
 
-@given(st.floats(1, 200), st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
-def test_the_confusion_matrix_holds_all_cases_at_the_ratio(ratio: float, recall: float, alarms: float) -> None:
-    (passed, false_alarms), (missed, found) = scores.confusion(recall, alarms, ratio, 1000).matrix
-    assert found + missed == pytest.approx(1000 / (1 + ratio)) and passed + false_alarms == pytest.approx(
-        1000 * ratio / (1 + ratio)
-    )
-    assert (found + passed) / 1000 == pytest.approx(theory.accuracy(recall, alarms, ratio))
-
-
 def test_weighing_the_test_split_is_the_same_as_repeating_its_common_examples(
     answers: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
@@ -276,17 +261,6 @@ def test_average_precision_of_chance_is_the_share_of_the_rare() -> None:
     random = torch.rand(20, 5000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     areas = scores.average_precision(random, labels, 50)
     assert areas.shape == (20,) and areas.mean().item() == pytest.approx(1 / 51, rel=0.05)
-
-
-def test_each_point_of_the_curve_is_what_its_threshold_gives(answers: tuple[torch.Tensor, torch.Tensor]) -> None:
-    logits, labels = answers
-    precision, recall, thresholds = scores.precision_recall(logits, labels, 30.0)
-    assert bool((recall[1:] <= recall[:-1]).all())
-    for place in (0, 50, 150, len(recall) - 1):
-        cut = thresholds[place].item() * (1 - 1e-9)
-        result = scores.score(logits, labels, 30.0, cut)
-        assert result.recall.item() == pytest.approx(recall[place].item())
-        assert result.precision.item() == pytest.approx(precision[place].item())
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, math.nan])
@@ -310,12 +284,6 @@ def test_batches_without_the_rare_are_the_hypergeometric_zero(rare: int, common:
     batch = min(batch, total)
     exact = Fraction(math.comb(common, batch), math.comb(total, batch))
     assert theory.share_of_batches_without(rare, total, batch) == pytest.approx(float(exact), rel=1e-9, abs=1e-15)
-
-
-def test_the_scatter_of_the_rare_is_the_binomials() -> None:
-    share, batch = 1 / 51, 64
-    expected = math.sqrt(share * (1 - share) * batch) / (share * batch)
-    assert theory.scatter_of_rare(50, batch) == pytest.approx(expected)
 
 
 @given(st.floats(0.001, 0.999), st.floats(0.01, 100), st.floats(0.01, 0.99))

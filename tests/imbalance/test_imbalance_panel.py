@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from panel_support import say, wait_for
+from panel_support import columns, say, wait_for
 
 from weightlab.imbalance.panel import ImbalancePanel
 from weightlab.imbalance.picture import CELLS
 from weightlab.imbalance.run import ImbalanceExperiment, train_imbalanced
 from weightlab.stage.controls import Question
-from weightlab.stage.panel import Panel
 from weightlab.theory import imbalance as theory
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
@@ -21,21 +20,13 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 QUICK: dict[str, Any] = {"steps": 15, "pace": 5000.0, "ratio": 20.0}
 
 
-def column(panel: Panel, view: str, name: str) -> np.ndarray:
-    """The columns of one series of the picture now shown."""
-    picture = panel.picture
-    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-    (series,) = [s for s in picture["series"] if s["view"] == view and s["name"] == name]
-    return table[:, series["columns"]]
-
-
 def test_both_networks_are_the_plain_runs_of_their_experiments() -> None:
     panel = ImbalancePanel(technique="smote", **QUICK)
     alone = [ImbalanceExperiment(technique=name, ratio=20, steps=15) for name in ("none", "smote")]
     expected = train_imbalanced(alone, evaluate_every=1)
     assert torch.equal(panel.record.logits, expected.logits) and torch.equal(panel.record.pulls, expected.pulls)
-    np.testing.assert_allclose(column(panel, "share", "SMOTE")[1:, 0], expected.shares[:, 1], rtol=1e-6)
-    np.testing.assert_allclose(column(panel, "share", "no technique")[1:, 0], expected.shares[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "share", "SMOTE")[1:, 0], expected.shares[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "share", "no technique")[1:, 0], expected.shares[:, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("threshold", [0.001, 0.05, 0.5, 0.999])
@@ -46,24 +37,14 @@ def test_the_threshold_moves_over_curve_and_matrix_and_trains_nothing(threshold:
     assert panel._training is training and training is not None and training.steps_done == steps
     assert panel.picture["seq"] == 3 and panel.transport["state"] == "finished"
     result = panel.record.scores(20, threshold)
-    cells = column(panel, "matrix", "class weights")[-1]
+    cells = columns(panel, "matrix", "class weights")[-1]
     assert cells.sum() == pytest.approx(1000, rel=1e-5) and len(cells) == len(CELLS)
     assert cells[0] == pytest.approx(1000 / 21 * result.recall[1].item(), abs=1e-3)
     assert cells[2] == pytest.approx(1000 * 20 / 21 * result.false_alarm_rate[1].item(), abs=1e-3)
     if threshold == 0.999:
         return  # no alarm, no point
-    recall, precision = column(panel, "curve", "class weights")[-1]
+    recall, precision = columns(panel, "curve", "class weights")[-1]
     np.testing.assert_allclose([recall, precision], [result.recall[1], result.precision[1]], rtol=1e-5)
-
-
-def test_the_marked_point_lies_on_its_curve() -> None:
-    panel = ImbalancePanel(technique="oversample", threshold=0.3, **{**QUICK, "steps": 60})
-    at = column(panel, "curve", "random over-sampling")[-1]
-    points = np.frombuffer(panel.picture["reference_points"], np.float32).reshape(-1, 2)
-    (dots,) = [r for r in panel.picture["references"] if r["name"] == "random over-sampling" and r["kind"] == "dots"]
-    curve = points[dots["offset"] : dots["offset"] + dots["count"]]
-    same_recall = curve[np.isclose(curve[:, 0], at[0], atol=1e-5)]
-    assert len(same_recall) == 1 and same_recall[0, 1] >= at[1] - 1e-6  # a dot is the best precision with this recall
 
 
 def test_a_threshold_without_any_alarm_is_said_in_words() -> None:

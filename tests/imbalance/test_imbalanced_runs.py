@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional
 
-from weightlab.imbalance.class_gradients import ImbalanceRecord, Networks, windowed_mean, windowed_share
+from weightlab.imbalance.class_gradients import ImbalanceRecord, Networks
 from weightlab.imbalance.figures import shares_figure
 from weightlab.imbalance.leakage import (
     ORDERS,
@@ -73,12 +73,6 @@ def test_both_parts_add_up_to_the_gradient_that_autograd_gives() -> None:
         torch.testing.assert_close(alone[0][0] + alone[1][0], common[run] + rare[run])
 
 
-def test_networks_start_undecided_each_with_weights_of_its_own() -> None:
-    networks = Networks(5, 8, [0, 1])
-    assert bool((networks.logits(torch.randn(2, 30, 5, dtype=torch.float64)) == 0).all())
-    assert not torch.equal(networks.weights[0], networks.weights[1])
-
-
 @pytest.mark.parametrize("technique", TECHNIQUES)
 def test_a_run_does_not_depend_on_its_company_and_repeats(technique: str) -> None:
     one = ImbalanceExperiment(technique=technique, seed=2, **SHORT)
@@ -107,14 +101,6 @@ def test_a_run_is_plain_gradient_descent_on_the_batches_mean_loss() -> None:
             for parameter in module.parameters():
                 assert parameter.grad is not None
                 parameter.sub_(0.3 * parameter.grad)
-
-
-def test_every_example_is_drawn_once_a_round() -> None:
-    training = make_training([ImbalanceExperiment(**SHORT)])
-    count = len(training.sets[0].y)
-    drawn = torch.cat([training._next(0) for _ in range(2 * count // 64 + 1)])
-    for first in (0, count):
-        assert torch.equal(drawn[first : first + count].sort().values, torch.arange(count))
 
 
 @pytest.mark.parametrize("technique", ["none", "oversample", "class_weights", "cost_matrix"])
@@ -151,15 +137,6 @@ def test_a_changed_training_set_acts_from_the_next_update_on_and_keeps_the_weigh
     record = training.record()
     assert record.evaluated.tolist() == list(range(21))
     assert record.share(10, 20).item() > record.share(0, 5).item() + 0.1
-
-
-def test_a_window_sums_the_last_updates_only() -> None:
-    pulls = torch.rand(50, 3, 2, dtype=torch.float64)
-    shares = windowed_share(pulls, 8)
-    for step in (0, 5, 7, 8, 30, 49):
-        part = pulls[max(0, step - 7) : step + 1].sum(dim=0)
-        torch.testing.assert_close(shares[step], part[:, 1] / part.sum(dim=1))
-    torch.testing.assert_close(windowed_mean(pulls, 100)[-1], pulls.mean(dim=0))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from panel_support import say
+from panel_support import say, table
 
 from weightlab.loop.panel import LAST_LINE, StepperPanel
 from weightlab.loop.problems import PROBLEMS
@@ -28,11 +27,6 @@ def coming(panel: Panel) -> str:
 def press(panel: Panel, name: str, times: int = 1) -> None:
     for _ in range(times):
         say(panel, type="command", name=name, seq=1)
-
-
-def table(panel: Panel) -> np.ndarray:
-    picture = panel.picture
-    return np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
 
 
 def marked(panel: Panel) -> list[str]:
@@ -118,12 +112,3 @@ def test_the_still_has_the_picture_in_words(problem: str, lines: int) -> None:
     assert f"After {lines} lines" in still.alt
     arrows = {series["name"] for series in panel.picture["series"] if series["kind"] == "arrow"}
     assert arrows == {"−η·w.grad", "−η·μ·buffer", "Δw"}
-
-
-def test_the_arrow_of_the_step_reaches_from_the_old_weight_to_the_new_one() -> None:
-    panel = StepperPanel("line", lines=6)
-    columns = {series["name"]: series["columns"] for series in panel.picture["series"] if series["kind"] == "arrow"}
-    x, _, dx, dy = table(panel)[-1, columns["Δw"]]
-    assert (x, x + dx, dy) == pytest.approx((0.0, 0.9, 0.0))
-    assert np.isnan(table(panel)[5, columns["Δw"]]).any()
-    assert table(panel)[5, columns["−η·w.grad"]][2] == pytest.approx(0.9)

@@ -77,11 +77,6 @@ def test_the_same_experiment_repeats_to_the_last_bit(problem: str) -> None:
     assert torch.equal(first.losses.nan_to_num(), second.losses.nan_to_num())
 
 
-def test_another_seed_gives_the_digits_network_other_weights_and_batches() -> None:
-    first, second = (run_loop(LoopExperiment("digits", seed=seed), 3) for seed in (0, 1))
-    assert not torch.equal(first.weights, second.weights) and first.losses[-1] != second.losses[-1]
-
-
 # ---- mistakes ----------------------------------------------------------------------------------------------------
 
 
@@ -130,10 +125,6 @@ def test_validating_in_train_mode_depends_on_the_company_and_moves_the_running_m
     assert torch.equal(right.losses.nan_to_num(), wrong.losses.nan_to_num())  # the training is the same
     assert right.accuracies[-1, 0] == right.accuracies[-1, 1] and right.drift[-1] == 0
     assert wrong.accuracies[-1, 1] < wrong.accuracies[-1, 0] - 0.3 and wrong.drift[-1] > 1e-3
-
-
-def test_a_line_that_comes_too_early_raises_what_python_raises() -> None:
-    assert "NameError" in run_loop(LoopExperiment("line", order=(2, 1, 3, 4, 5, 6)), 1).error
 
 
 # ---- losses ------------------------------------------------------------------------------------------------------

@@ -127,12 +127,6 @@ def test_spirals_have_as_many_classes_as_arms_of_nearly_equal_size(arms: int, sa
     assert int(counts.max() - counts.min()) <= 1
 
 
-def test_your_own_pictures_keep_their_shape() -> None:
-    images = torch.rand(20, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    data = dataset_from_tensors(images, torch.arange(20) % 2)
-    assert data.image_shape == (3, 4, 5) and data.inputs == 60
-
-
 @pytest.mark.parametrize("validation_fraction", [0.0, 0.9])
 def test_every_class_is_trained_on_however_rare(validation_fraction: float) -> None:
     x, _ = examples(12)

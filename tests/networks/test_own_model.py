@@ -109,23 +109,6 @@ def test_a_run_changes_neither_the_module_given_nor_other_runs() -> None:
     assert all(torch.equal(kept[name], value) for name, value in module.state_dict().items())
 
 
-def test_the_runs_initialization_draws_its_layers_and_no_other_parameter() -> None:
-    class Scaled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer, self.scale = nn.Linear(64, 10), nn.Parameter(torch.full((10,), 2.0))
-
-        def forward(self, x: Tensor) -> Tensor:
-            h: Tensor = self.scale * self.layer(x.flatten(1))
-            return h
-
-    training = Training(small(model=model_from_module(Scaled), initialization=initialization("zeros")))
-    values = dict(training.network.named_parameters())
-    assert not values["module.layer.weight"].any() and bool((values["module.scale"] == 2).all())
-    training.step()
-    assert values["module.layer.weight"].any()
-
-
 def test_models_are_equal_hash_and_pickle_by_what_makes_them() -> None:
     own = model_from_module(Twin)
     assert own == model_from_module(Twin) != model_from_module(Noisy) and hash(own) == hash(model_from_module(Twin))

@@ -24,7 +24,6 @@ import psutil
 from browser_support import LABS, SERVER_CONFIG, free_port
 
 PROXY = "configurable-http-proxy"
-OWN_PROXY = Path(sys.prefix) / "npm"
 MARK = "WEIGHTLAB_CLASS"  # a variable that all processes of one hub have in their environment
 START_SECONDS = 60
 SPAWN_SECONDS = 600  # for a whole class that logs in at once
@@ -38,26 +37,9 @@ def missing() -> str:
     """What a hub needs and this machine lacks, with how to get it; empty if nothing."""
     if find_spec("jupyterhub") is None:
         return 'needs JupyterHub: .venv/bin/python -m pip install -c binder/constraints.txt -e ".[hub]"'
-    if found_proxy() is None and shutil.which("npm") is None:
-        return f"needs {PROXY}, which comes from npm: install Node.js 20 or newer, then npm install --global {PROXY}"
+    if shutil.which(PROXY) is None:
+        return f"needs {PROXY}: install Node.js 20 or newer, then npm install --global {PROXY}"
     return ""
-
-
-def found_proxy() -> str | None:
-    """The proxy's program: on the path, or where `proxy` has put it."""
-    return shutil.which(PROXY) or shutil.which(PROXY, path=OWN_PROXY / "node_modules" / ".bin")
-
-
-def proxy() -> str:
-    """The proxy's program; npm installs it into this Python environment where there is none."""
-    if found_proxy() is None:
-        command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(OWN_PROXY), f"{PROXY}@5"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            sys.exit(f"npm could not install {PROXY}:\n{done.stderr}")
-    found = found_proxy()
-    assert found is not None
-    return found
 
 
 @dataclass(frozen=True)
@@ -85,7 +67,7 @@ def settings(folder: Path, token: str, password: str, port: int) -> dict[str, di
             "log_level": "WARN",
         },
         "ConfigurableHTTPProxy": {
-            "command": [proxy()],
+            "command": [shutil.which(PROXY)],
             "api_url": f"http://127.0.0.1:{free_port()}",
             "pid_file": str(folder / "proxy.pid"),
         },

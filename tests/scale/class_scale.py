@@ -4,7 +4,7 @@
     .venv/bin/python tests/scale/class_scale.py --students 30 --lab 05        everybody the same lab
     .venv/bin/python tests/scale/class_scale.py --students 20 --promises      and its figures into tests/README.md
 
-It needs the extra "hub" and, once, npm for the proxy. Everything is real but the browser: JupyterHub, its proxy, a
+It needs the extra "hub" and the proxy that npm brings. Everything is real but the browser: JupyterHub, its proxy, a
 JupyterLab server and a kernel for each student, and the page's messages, with which simulated students
 (simulated_student.py) do what a page does. Each phase is measured with everybody at it at once, the worst case, and
 drags and training also with a quarter of the class at a time. Nobody drags over a fan, where a page needs no kernel:
@@ -62,9 +62,8 @@ class Lesson:
         return [words for student in self.students for words in student.seen.lost]
 
     def gathered(self, kind: str, phase: str) -> list[float]:
-        """All students' numbers of one kind whose phase begins so."""
-        tables: Iterable[dict[str, list[float]]] = (getattr(student.seen, kind) for student in self.students)
-        return [number for table in tables for name in table if name.startswith(phase) for number in table[name]]
+        """All students' numbers of one kind in a phase."""
+        return [number for student in self.students for number in getattr(student.seen, kind).get(phase, [])]
 
 
 def groups(students: Sequence[T], parts: int) -> list[Sequence[T]]:
@@ -129,10 +128,8 @@ def table(lesson: Lesson) -> list[tuple[str, str]]:
         ("Run All, all at once, s", spread([student.seen.run_all for student in students])),
     ]
     for phase in PARTS:
-        rates = lesson.gathered("pictures", phase)
         rows += [
             (f"slider moved to its picture, {phase}, ms", spread(lesson.gathered("latencies", phase), 1000)),
-            (f"training, {phase}: rows' messages a second, least", f"{min(rates):.1f}" if rates else "none"),
             (f"training, {phase}: Stop to stopped, ms", spread(lesson.gathered("stops", phase), 1000)),
         ]
     return [*rows, ("server and kernel of a student in the end, MiB", spread(list(lesson.memory.values())))]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from panel_support import ends, say
+from panel_support import columns, ends, say
 
 from weightlab.rules.schedules import SCHEDULES
 from weightlab.scheduling.panel import SchedulePanel
@@ -17,19 +17,12 @@ from weightlab.scheduling.picture import RUNS
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
-def curve(panel: SchedulePanel, name: str, view: str) -> np.ndarray:
-    picture = panel.picture
-    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-    series = next(one for one in picture["series"] if one["name"] == name and one["view"] == view)
-    return table[:, series["columns"][-1]]
-
-
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_is_drawn_with_its_rate_and_its_mean(name: str) -> None:
     panel = SchedulePanel(name, steps=100)
     record = panel.record["gradient_descent"]
-    np.testing.assert_allclose(curve(panel, "learning rate", "rate")[:-1], record.learning_rates[:, 0], rtol=1e-6)
-    np.testing.assert_allclose(curve(panel, f"mean of {RUNS} runs", "loss"), record.mean_losses, rtol=1e-5)
+    np.testing.assert_allclose(columns(panel, "rate", "learning rate")[:-1, -1], record.learning_rates[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "loss", f"mean of {RUNS} runs")[:, -1], record.mean_losses, rtol=1e-5)
     assert panel.reading[-1]["verdict"] and panel.still().png.startswith(b"\x89PNG")
     assert SCHEDULES[name].label in panel.summary
 

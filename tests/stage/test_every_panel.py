@@ -98,9 +98,10 @@ def test_what_is_no_value_is_explained_and_the_last_good_picture_stays(panel: Pa
 
 def test_a_misspelt_setting_names_the_nearest_and_leaves_no_panel(panel: Panel) -> None:
     (name,), widgets = moved(panel), set(_instances)
+    misspelt: dict[str, Any] = {name[:-1]: 1}
     for call in (panel.set, type(panel)):
         with pytest.raises(ValueError, match=f"unknown setting '{name[:-1]}': did you mean"):
-            call(**{name[:-1]: 1})
+            call(**misspelt)
     assert set(_instances) == widgets
 
 

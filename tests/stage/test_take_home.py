@@ -32,8 +32,6 @@ def test_a_text_of_another_kind_of_panel_is_refused() -> None:
         toy.load(signals.text)
     with pytest.raises(ValueError, match="descent"):
         signals.load(toy.text)
-    for panel in (toy, network, signals):
-        panel.close()
 
 
 def test_a_branched_toy_travels_with_its_branches() -> None:
@@ -47,8 +45,6 @@ def test_a_branched_toy_travels_with_its_branches() -> None:
     assert other.experiment.changes[0] == panel.experiment.changes[0]
     made = DescentPanel.from_text(panel.text)
     assert made.experiment == panel.experiment
-    for one in (panel, other, made):
-        one.close()
 
 
 def test_a_text_that_says_more_than_the_controls_can_is_shown_whole() -> None:
@@ -58,7 +54,6 @@ def test_a_text_that_says_more_than_the_controls_can_is_shown_whole() -> None:
     panel.set(learning_rate_adam=0.2)
     adam = panel.experiment.optimizers[1]
     assert (adam.learning_rate, adam.beta1, panel.experiment.schedule.name) == (0.2, 0.3, "cosine")
-    panel.close()
 
 
 def test_a_panel_says_what_it_cannot_show_and_who_can() -> None:
@@ -67,7 +62,6 @@ def test_a_panel_says_what_it_cannot_show_and_who_can() -> None:
         with pytest.raises(ValueError, match=r"DescentPanel.from_text\(text\) makes a panel"):
             panel.load(text)
     assert panel.experiment.landscape.name == "rotated_quadratic"
-    panel.close()
 
 
 def test_own_things_are_named_in_the_text_and_given_to_whoever_reads_it() -> None:
@@ -79,8 +73,6 @@ def test_own_things_are_named_in_the_text_and_given_to_whoever_reads_it() -> Non
     other = DescentPanel.from_text(text, own=(land,))
     assert other.experiment == panel.experiment
     panel.load(text)
-    for one in (panel, other):
-        one.close()
 
 
 class Slow(torch.optim.SGD):
@@ -97,8 +89,6 @@ def test_a_run_with_own_things_travels_too() -> None:
     assert panel.text == text and panel.values["depth"] == 2
     other = TrainingPanel.from_text(text, own=[Slow, data])
     assert other.experiment == panel.experiment
-    for one in (panel, other):
-        one.close()
 
 
 def test_settings_changed_while_a_run_went_on_are_in_its_text_and_repeat_the_run() -> None:
@@ -113,8 +103,6 @@ def test_settings_changed_while_a_run_went_on_are_in_its_text_and_repeat_the_run
     assert torch.equal(train(experiment).weight_paths, record.weight_paths)
     other = TrainingPanel.from_text(panel.text)
     assert other.text == panel.text and torch.equal(other.run().weight_paths, record.weight_paths)
-    for one in (panel, other):
-        one.close()
 
 
 def test_what_a_text_gives_beyond_the_controls_goes_when_its_control_moves() -> None:
@@ -129,7 +117,6 @@ def test_what_a_text_gives_beyond_the_controls_goes_when_its_control_moves() -> 
     panel.set(schedule="step", batch_size=64, rule="momentum")
     assert panel.experiment.schedule.name == "step" and panel.experiment.batch_size == 64
     assert panel.experiment.optimizer.rule == "momentum" and panel.experiment.dtype == "float64"
-    panel.close()
 
 
 def _told(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -156,18 +143,3 @@ def test_the_page_gets_text_and_program_only_while_it_shows_them(monkeypatch: py
     say(panel, type="home", open=False, seq=6)
     say(panel, type="set", values={"learning_rate": 0.07}, seq=7)
     assert len(homes()) == 2
-    panel.close()
-
-
-def test_what_cannot_be_a_text_is_said_where_the_text_would_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = SignalPanel()
-    sent = _told(panel, monkeypatch)
-    monkeypatch.setattr("weightlab.stage.take_home.panel_text", _refuse)
-    say(panel, type="home", open=True, seq=1)
-    told = next(message for message in sent if message["type"] == "home")
-    assert told["text"] == "" and told["problem"] == "no text for this"
-    panel.close()
-
-
-def _refuse(*_: object) -> str:
-    raise ValueError("no text for this")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from panel_support import say
+from panel_support import columns, say
 
 from weightlab.stopping.learning_curves import few_digits, learning_curves
 from weightlab.stopping.panel import EpochsPanel
@@ -16,13 +16,6 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 QUICK: dict[str, Any] = {"width": 12, "epochs": 10}
 
 
-def column(panel: EpochsPanel, view: str, name: str) -> np.ndarray:
-    picture = panel.picture
-    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-    series = next(one for one in picture["series"] if (one["view"], one["name"]) == (view, name))
-    return table[:, series["columns"][0]]
-
-
 def uprights(panel: EpochsPanel) -> set[str]:
     return {reference["label"] for reference in panel.picture["references"] if reference["label"].startswith("stop")}
 
@@ -30,9 +23,9 @@ def uprights(panel: EpochsPanel) -> set[str]:
 def test_the_panel_draws_the_run_that_a_plain_call_makes() -> None:
     panel = EpochsPanel(**QUICK, label_noise=0.3, seed=2)
     curves = learning_curves(few_digits(12, 0.3, epochs=10, seed=2))
-    np.testing.assert_allclose(column(panel, "loss", "validation"), curves.validation.losses, rtol=1e-6)
-    np.testing.assert_allclose(column(panel, "right", "training"), curves.training_accuracies, rtol=1e-6)
-    np.testing.assert_allclose(column(panel, "norm", "length of all weights"), curves.weight_norms, rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "loss", "validation")[:, 0], curves.validation.losses, rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "right", "training")[:, 0], curves.training_accuracies, rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "norm", "length of all weights")[:, 0], curves.weight_norms, rtol=1e-6)
 
 
 def test_the_stopping_sliders_move_the_stop_and_train_nothing() -> None:

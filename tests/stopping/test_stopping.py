@@ -89,13 +89,6 @@ def test_the_earliest_rule_ends_the_curve_and_says_why() -> None:
     assert (nobody.index, nobody.best, nobody.reason) == (4, 1, "no rule stopped it")
 
 
-def test_the_best_is_the_lowest_loss_up_to_the_stop_and_never_nan() -> None:
-    assert first_stop(curve([3.0, 2.0, 2.5, 1.0]), Patience(1)).best == 1
-    seen = curve([math.nan, 2.0, math.nan])
-    assert seen.best == 1 and seen.lowest == 2.0
-    assert curve([math.nan, math.nan]).best == 0
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -214,10 +207,3 @@ def test_capacity_and_wrong_labels_decide_between_under_and_overfitting_as_the_l
     assert bool((last < 1.3 * low).all())
     low, last = ends(2, 0.0)
     assert bool((low > 1.0).all()) and bool((last < 1.3 * low).all())  # underfitting: high, and it stays
-
-
-def test_a_diverged_run_has_curves_up_to_its_end() -> None:
-    curves = learning_curves(few_digits(8, epochs=5, learning_rate=1e4))
-    assert curves.status.kind == "diverged" and len(curves) == len(curves.training_losses) == len(curves.weight_norms)
-    with pytest.raises(ValueError, match="epochs must be in .* more take too long for a lab"):
-        few_digits(epochs=0)

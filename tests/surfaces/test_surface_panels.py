@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from panel_support import say, wait_for
+from panel_support import columns, say, wait_for
 
 from weightlab.rules.update_rules import optimizer
 from weightlab.stage.controls import Question
@@ -23,14 +23,6 @@ QUICK: dict[str, Any] = {"steps": 20, "pace": 1000.0, "width": 4}
 PLANE: dict[str, Any] = {"steps": 60, "width": 4}
 
 
-def column(panel: Panel, view: str, name: str) -> np.ndarray:
-    """The columns of one series of the picture now shown."""
-    picture = panel.picture
-    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-    (series,) = [s for s in picture["series"] if s["view"] == view and s["name"] == name]
-    return table[:, series["columns"]]
-
-
 def names(panel: Panel, view: str) -> list[str]:
     return [s["name"] for s in panel.picture["series"] if s["view"] == view]
 
@@ -41,10 +33,10 @@ def names(panel: Panel, view: str) -> list[str]:
 def test_the_plane_panel_shows_what_look_measures() -> None:
     panel = SurfacePanel(**PLANE)
     view = look(panel.record.path, points=GRID)
-    places = column(panel, "plane", "the run as the plane shows it")
+    places = columns(panel, "plane", "the run as the plane shows it")
     np.testing.assert_allclose(places, view.places.numpy(), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(column(panel, "loss", "the run")[:, 0], panel.record.path.losses.numpy(), rtol=1e-6)
-    seen = column(panel, "loss", "the run as the plane shows it")[:, 0]
+    np.testing.assert_allclose(columns(panel, "loss", "the run")[:, 0], panel.record.path.losses.numpy(), rtol=1e-6)
+    seen = columns(panel, "loss", "the run as the plane shows it")[:, 0]
     np.testing.assert_allclose(seen, view.plane_losses.numpy(), rtol=1e-4)
     (plane,) = [one for one in panel.scene["views"] if one["name"] == "plane"]
     assert plane["png"].startswith(b"\x89PNG")
@@ -85,8 +77,8 @@ def test_the_sharpness_panel_shows_the_plain_run() -> None:
     rule = optimizer("momentum", learning_rate=0.3, momentum=0.5)
     expected = watch_sharpness(edge_experiment(noisy_digits(), rule, width=4, steps=20), EVERY)
     assert torch.equal(record.sharpnesses, expected.sharpnesses) and torch.equal(record.losses, expected.losses)
-    np.testing.assert_allclose(column(panel, "sharpness", "sharpness")[:, 0], expected.sharpnesses, rtol=1e-6)
-    np.testing.assert_allclose(column(panel, "sharpness", "theory: limit")[:, 0], 3 / 0.3, rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "sharpness", "sharpness")[:, 0], expected.sharpnesses, rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "sharpness", "theory: limit")[:, 0], 3 / 0.3, rtol=1e-6)
     assert panel.transport["state"] == "finished"
 
 
@@ -127,23 +119,6 @@ def test_learning_rate_and_momentum_act_on_the_run_that_goes_on() -> None:
     assert limits[done - 1] == pytest.approx(5.0) and limits[-1] == pytest.approx(3 / 0.8)
     say(panel, type="set", values={"learning_rate": 0.4}, seq=4)  # the run has ended: a new one
     assert panel._watch is not watch and len(panel.record.steps) == 1
-
-
-def test_a_setting_that_needs_new_weights_says_so_when_it_interrupts() -> None:
-    panel = SharpnessPanel(**{**QUICK, "steps": 400, "pace": 20.0})
-    panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
-    wait_for(lambda: len(panel.record.steps) > 1)
-    say(panel, type="command", name="pause", seq=2)
-    say(panel, type="set", values={"width": 8}, seq=3)
-    assert "needs a new run" in panel.notice["text"] and panel.transport["state"] == "idle"
-
-
-def test_a_limit_far_above_the_curve_does_not_press_it_to_the_ground() -> None:
-    panel = SharpnessPanel(learning_rate=0.02, **QUICK)
-    panel.run()
-    high = panel.scene["views"][0]["y"]["limits"][1]
-    assert high < 10 and panel.record.limits[0] == pytest.approx(100.0)
-    assert panel.reading[0]["theory"] == "100" and "Below the limit" in panel.reading[-1]["verdict"]
 
 
 def test_batches_and_nesterov_are_said_in_the_reading() -> None:

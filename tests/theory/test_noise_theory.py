@@ -99,16 +99,6 @@ def test_without_noise_the_expected_loss_is_the_run_itself() -> None:
         torch.testing.assert_close(runs.losses[:, 0], said, rtol=1e-9, atol=1e-14)
 
 
-def test_the_conventions_of_momentum_part_in_expectation_too() -> None:
-    rates = [0.1, 0.01]
-    pytorch, classical = (
-        expected_losses(rates, [1.0], [1.0], 0.0, buffer, 0.9) for buffer in ("gradients", "steps")
-    )
-    # e₁ = 0.9; PyTorch: b = 0.9·1 + 0.9, e₂ = 0.9 - 0.01·1.8; classical: v = 0.9·0.1 + 0.01·0.9, e₂ = 0.9 - 0.099
-    assert float(pytorch[2]) == pytest.approx(0.5 * 0.882**2)
-    assert float(classical[2]) == pytest.approx(0.5 * 0.801**2)
-
-
 def test_the_distance_left_is_a_product_that_exponential_rates_keep_from_zero() -> None:
     rates = 0.2 * schedule("exponential", gamma=0.9).factors(400)
     left = distance_left(rates, 1.0)
