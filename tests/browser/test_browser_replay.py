@@ -139,27 +139,6 @@ def test_a_value_that_the_page_does_not_hold_is_refused(
     assert nothing_went_wrong(page)
 
 
-def test_keys_play_and_step_wherever_the_focus_is(offline: OfflineBrowser, toy_file: Path) -> None:
-    page = offline.open(toy_file)
-    page.wait("stage.stats.frames > 0")
-    for focused in ("", "stage.root.focus()"):
-        if focused:
-            page.ask(focused)
-        page.page.keyboard.press("Home")
-        page.wait("stage.place === 0")
-        page.page.keyboard.press("ArrowRight")
-        page.wait("stage.place === 1")
-        page.page.keyboard.press("Space")
-        page.wait("stage.playing && stage.place > 2")
-        page.page.keyboard.press("End")
-        page.wait("!stage.playing && stage.place === stage.table.rows - 1")
-    slider = page.page.get_by_label("Learning rate η", exact=True)
-    slider.focus()
-    slider.press("ArrowRight")
-    page.wait(f"{SETTLED} && stage.model.get('values').learning_rate > 0.02")
-    assert nothing_went_wrong(page)
-
-
 def test_settings_that_need_the_lab_are_text_and_pads_stand_still(offline: OfflineBrowser, toy_file: Path) -> None:
     page = offline.open(toy_file)
     page.wait("stage.stats.frames > 0")
@@ -201,18 +180,6 @@ def test_a_browser_that_is_too_old_keeps_the_picture_and_is_told_why(offline: Of
     alert = page.get_by_role("alert")
     alert.wait_for()
     assert "newer" in alert.inner_text() and page.locator("figure img").is_visible()
-
-
-def test_colours_follow_the_system(offline: OfflineBrowser, toy_file: Path) -> None:
-    luminance = (
-        "getComputedStyle(stage.root).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0)"
-    )
-    page = offline.open(toy_file, scheme="dark")
-    page.wait("stage.theme && stage.theme.dark")
-    assert page.ask(luminance) < 150
-    page.page.emulate_media(color_scheme="light")
-    page.wait("!stage.theme.dark")
-    assert page.ask(luminance) > 600
 
 
 def test_a_training_run_plays_with_its_regions(offline: OfflineBrowser, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import math
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from numpy.typing import NDArray
 from offline_pages import ModulePage, OfflineBrowser
 
 import weightlab
-from weightlab.stage.fan import Fan
-from weightlab.stage.packed import BITS, EXACT, Pack, packed_fan, rounded
+from weightlab.stage.packed import BITS, EXACT, Pack, rounded
 
 TABLE, PACKED = "pure/table.js", "pure/packed.js"
 
@@ -101,22 +99,6 @@ def test_a_line_ends_before_its_gap(js: ModulePage) -> None:
     assert math.isnan(js.ask(TABLE, "m.decodePicture(null).table.at(0, 0)"))  # nothing is there
 
 
-def test_a_picture_is_decoded_to_the_last_bit(js: ModulePage) -> None:
-    table, points = hard_numbers((5, 3)), hard_numbers((7, 2))
-    references = [{"name": "a", "offset": 0, "count": 3}, {"name": "b", "offset": 3, "count": 4}]
-    code = f"""(() => {{ {BUFFERS} const bits = (floats) => {BITS_OF};
-        const [columns, table, steps, reference_points, references] = given;
-        const d = m.decodePicture({{columns, table: buffer(table), steps: buffer(steps),
-            reference_points: buffer(reference_points), references}});
-        return {{table: bits(d.table.data), xs: d.picture.references.map(r => bits(r.xs)),
-                 ys: d.picture.references.map(r => bits(r.ys)), names: d.picture.references.map(r => r.name)}};
-    }})()"""
-    found = js.ask(TABLE, code, 3, buffer(table), buffer(np.arange(5, dtype=np.float32)), buffer(points), references)
-    assert same_numbers(found["table"], table) and found["names"] == ["a", "b"]
-    for axis, name in enumerate(("xs", "ys")):
-        assert same_numbers(found[name][0], points[:3, axis]) and same_numbers(found[name][1], points[3:, axis])
-
-
 # ---- what is packed ----------------------------------------------------------------------------------------------
 
 
@@ -132,40 +114,3 @@ def test_a_replays_numbers_come_back_as_they_were_rounded(
     found = js.ask(PACKED, code, f"\n{pack.text(message)}\n")
     assert same_numbers(found["bits"], rounded(values, kept))
     assert (bytes(found["raw"]), found["word"]) == (b"\0between\xff", "η")
-
-
-def words(place: int) -> tuple[list[dict[str, str]], str]:
-    return [], str(place)
-
-
-PICTURES = f"""(() => {{ {BUFFERS} const bits = (floats) => {BITS_OF};
-    const [message, texts] = given, buffers = texts.map(buffer).map(m.asFloats);
-    return message.positions.map((_, i) => {{
-        const {{picture, bowl, along, reading}} = m.fanPicture(message, buffers, i);
-        const {{columns, table, steps, reference_points}} = picture;
-        const points = bits(reference_points || []);
-        return {{columns, table: bits(table), steps: bits(steps), points, bowl, along, reading}};
-    }});
-}})()"""
-
-
-def test_a_fans_pictures_are_found_at_their_positions(js: ModulePage) -> None:
-    tables = hard_numbers((3, 4, 2))
-    bowls = np.arange(15, dtype=np.float32).reshape(3, 5)
-    along = ({"w1": 1.0}, {"w1": 2.0}, {"w1": 3.0})
-    fan = Fan("rate", {}, (0.1, 0.2, 0.3), tables, np.arange(4, dtype=np.float32), (4, 4, 4), words, bowls, along)
-    message, buffers = fan.pictures((0.3, 0.15, 0.1))
-    found = js.ask(TABLE, PICTURES, message, list(map(buffer, buffers)))
-    assert [one["columns"] for one in found] == [2, 2]
-    for one, place in zip(found, (2, 0), strict=True):
-        assert same_numbers(one["table"], tables[place])
-        assert one["bowl"] == bowls[place].tolist() and one["along"] == along[place]
-
-
-def test_a_fan_packed_for_the_way_is_unpacked(js: ModulePage) -> None:
-    tables, steps = hard_numbers((2, 90, 3)), np.arange(90, dtype=np.float32)
-    message, buffers = packed_fan(*Fan("rate", {}, (0.1, 0.2), tables, steps, (90, 90), words).pictures((0.1, 0.2)))
-    code = f"""(() => {{ {BUFFERS} return m.inflate(buffer(given[0])).then((bytes) => m.unpackFloats(bytes, given[1]))
-        .then((floats) => {BITS_OF}); }})()"""
-    assert same_numbers(js.ask(PACKED, code, buffer(buffers[0]), message["packed"]), rounded(tables))
-    assert len(zlib.decompress(buffers[0])) == tables.nbytes

@@ -10,7 +10,6 @@ from weightlab.cures.run import (
     CURES,
     DISEASES,
     Treatment,
-    cures_summary,
     cures_table,
     treat,
     verdict,
@@ -80,12 +79,3 @@ def test_a_cure_that_has_no_place_is_refused_with_those_that_have(digits: Datase
         treat("deep_vanishing", "clip_norn", digits)
     with pytest.raises(ValueError, match="unknown disease"):
         treat("flu", "none", digits)
-
-
-def test_tables_have_one_line_a_cure_and_the_summary_a_dot_where_a_cure_has_no_place(
-    ward: dict[str, Treatment],
-) -> None:
-    lines = cures_table(ward).splitlines()
-    assert len(lines) == 1 + len(ward) and lines[1].startswith("untreated")
-    summary = cures_summary({"a": ward, "b": {"none": ward["none"], "l2": ward["l2"]}}).splitlines()
-    assert len(summary) == len(ward) and summary[1].rstrip().endswith("·")

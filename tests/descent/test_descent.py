@@ -263,16 +263,6 @@ def test_bad_experiments_are_refused(changes: dict[str, Any], error: type[Except
         experiment.replace(**changes)
 
 
-def test_experiments_compare_hash_and_follow_their_landscapes_start() -> None:
-    first = DescentExperiment(landscape("quadratic"), (optimizer("momentum"),))
-    assert first == DescentExperiment(landscape("quadratic"), (optimizer("momentum", momentum=0.9),), steps=300)
-    assert hash(first) == hash(first.replace())
-    assert first.start == landscape("quadratic").start
-    assert first.replace(landscape=landscape("beale")).start == landscape("beale").start
-    moved = first.replace(start=(1.0, 1.0))
-    assert moved.replace(landscape=landscape("beale")).start == (1.0, 1.0)
-
-
 def test_labels_tell_learners_of_one_rule_apart() -> None:
     twins = (optimizer("momentum", momentum=0.5), optimizer("momentum"), optimizer("adam"))
     labels = DescentExperiment(landscape("quadratic"), twins).labels

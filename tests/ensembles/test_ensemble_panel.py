@@ -61,18 +61,6 @@ def test_the_stage_has_the_median_over_the_seeds_of_every_choice(varies: str) ->
     assert len(names) == len(set(names)) == columns(panel, "now").shape[1] and all(len(name) <= 7 for name in names)
 
 
-def test_every_single_network_is_marked_once_the_run_rests() -> None:
-    panel = EnsemblePanel(varies="learning_rate", **SMALL)
-    assert not [one for one in panel.picture["references"] if one["name"] == "each seed, newest update"]
-    record = panel.run()
-    marks = [one for one in panel.picture["references"] if one["name"] == "each seed, newest update"]
-    points = np.frombuffer(panel.picture["reference_points"], np.float32).reshape(-1, 2)
-    shown = {one["view"]: points[one["offset"] : one["offset"] + one["count"]] for one in marks}
-    np.testing.assert_allclose(shown["share"][:, 1], record.validation_accuracies.numpy(), rtol=1e-6)
-    np.testing.assert_allclose(shown["now"][:, 1], record.losses[-1].numpy(), rtol=1e-6)
-    assert list(shown["now"][:, 0]) == [choice for choice in range(13) for _ in range(2)]
-
-
 def test_theory_stands_beside_the_first_gradients_of_every_pair() -> None:
     panel = EnsemblePanel(varies="start", **{**SMALL, "depth": 8, "width": 32, "batch_size": 64, "seeds": 5})
     (mark,) = [one for one in panel.picture["references"] if one["name"] == "gradient at the start in theory"]
@@ -124,18 +112,6 @@ def test_linear_layers_pass_on_what_their_variances_say() -> None:
 
 
 # ---- Start, Pause, Stop, Reset -----------------------------------------------------------------------------------
-
-
-def test_pause_rests_and_start_goes_on_to_the_same_end() -> None:
-    panel = EnsemblePanel(**{**SMALL, "steps": 300})
-    post(panel, type="command", name="start", seq=1)
-    wait_for(lambda: done(panel) > 3)
-    say(panel, type="command", name="pause", seq=2)
-    assert panel.transport["state"] == "paused" and 3 < done(panel) < 300
-    assert str(panel.transport["text"]).startswith(f"paused: {done(panel)} of 300 updates")
-    say(panel, type="command", name="start", seq=3)
-    assert panel.transport["state"] == "finished"
-    assert torch.equal(panel.record.losses, train_together(panel.experiment).losses)
 
 
 def test_a_setting_changed_during_the_run_begins_a_new_one_and_says_so() -> None:

@@ -256,13 +256,6 @@ def test_weighing_the_test_split_is_the_same_as_repeating_its_common_examples(
     assert weighed.item() == pytest.approx(plain.item(), rel=1e-12)
 
 
-def test_average_precision_of_chance_is_the_share_of_the_rare() -> None:
-    labels = torch.cat([torch.ones(500), torch.zeros(4500)]).long()
-    random = torch.rand(20, 5000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    areas = scores.average_precision(random, labels, 50)
-    assert areas.shape == (20,) and areas.mean().item() == pytest.approx(1 / 51, rel=0.05)
-
-
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, math.nan])
 def test_a_threshold_at_or_beyond_the_ends_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold must be in"):

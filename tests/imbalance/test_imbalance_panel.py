@@ -54,16 +54,6 @@ def test_a_threshold_without_any_alarm_is_said_in_words() -> None:
     assert panel.still().png.startswith(b"\x89PNG")
 
 
-def test_a_new_setting_from_the_page_trains_in_the_workers_thread_and_is_drawn_as_it_goes() -> None:
-    panel = ImbalancePanel(steps=400, pace=10.0)
-    panel._receive(panel, {"type": "set", "values": {"ratio": 30.0}, "seq": 1}, [])
-    wait_for(lambda: panel.transport["state"] == "running" and len(panel.record.pulls) > 1)
-    assert 0 < len(panel.record.pulls) < 400 and panel.picture["follow"]
-    panel._receive(panel, {"type": "set", "values": {"pace": 5000.0}, "seq": 2}, [])
-    wait_for(lambda: panel.transport["state"] == "finished")
-    assert len(panel.record.pulls) == 400 and not panel.picture["follow"]
-
-
 def test_a_technique_chosen_in_a_pause_acts_from_the_next_update_on() -> None:
     panel = ImbalancePanel(steps=60, pace=10.0)
     panel._receive(panel, {"type": "command", "name": "reset", "seq": 1}, [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from weightlab.imbalance.leakage import (
 )
 from weightlab.imbalance.run import (
     ImbalanceExperiment,
-    expected_share,
     make_training,
     train_imbalanced,
     train_techniques,
@@ -41,14 +39,6 @@ def as_module(networks: Networks, run: int) -> nn.Module:
     module = model("mlp", depth=1, width=networks.width).build(networks.inputs, 1)
     nn.utils.vector_to_parameters(networks.weights[run].detach(), module.parameters())
     return module
-
-
-def test_networks_side_by_side_are_the_mlps_of_the_package() -> None:
-    networks, x = Networks(7, 5, [3, 4]), torch.randn(2, 9, 7, dtype=torch.float64)
-    with torch.no_grad():
-        networks.weights += 0.3 * torch.randn(networks.weights.shape, dtype=torch.float64)
-        for run in (0, 1):
-            torch.testing.assert_close(networks.logits(x)[run], as_module(networks, run)(x[run]).squeeze(1))
 
 
 def test_both_parts_add_up_to_the_gradient_that_autograd_gives() -> None:
@@ -165,15 +155,6 @@ def test_runs_of_one_pass_must_match() -> None:
         make_training([])
 
 
-def test_balancing_helps_in_three_hundred_updates_and_a_moved_threshold_as_much() -> None:
-    records = train_techniques(["none", "class_weights"], ratio=50.0, seeds=5)
-    plain, weighted = (record.scores(50).balanced_accuracy.mean() for record in records.values())
-    moved = records["none"].scores(50, theory.equivalent_threshold(0.5, 50)).balanced_accuracy.mean()
-    assert weighted > plain + 0.2 and moved > plain + 0.2
-    areas = {name: record.average_precision(50)[-1] for name, record in records.items()}
-    assert bool((areas["class_weights"] > areas["none"]).all())
-
-
 # ---- leakage -----------------------------------------------------------------------------------------------------
 
 
@@ -232,9 +213,3 @@ def test_the_shares_figure_has_theorys_cross_on_the_untrained_share(records: dic
     drawn = np.asarray(share.lines[0].get_ydata(), dtype=float)
     np.testing.assert_allclose(drawn, records["none"].shares.mean(dim=1).numpy())
     assert pull.get_yscale() == "log"
-
-
-def test_the_expected_share_counts_examples_and_weights() -> None:
-    made = prepare("none", imbalanced("digits", 50))
-    assert expected_share(made) == pytest.approx(made.y.double().mean().item())
-    assert expected_share(replace(made, weights=(1.0, 974 / 19))) == pytest.approx(0.5)

@@ -33,10 +33,6 @@ def test_without_the_momentum_buffer_the_resumed_run_goes_elsewhere() -> None:
         assert not found.identical and found.off > 0.1 and "off by" in repr(found)
 
 
-def test_without_momentum_there_is_no_buffer_to_lose() -> None:
-    assert resume(with_optimizer=False, momentum=0.0, updates=8).identical
-
-
 def test_writing_the_update_by_hand_equals_sgd_to_the_last_bit() -> None:
     sgd = weights_by_sgd(20, learning_rate=0.1)
     assert torch.equal(weights_by_hand(lambda w: w.sub_(w.grad, alpha=0.1), 20), sgd)  # type: ignore[arg-type]

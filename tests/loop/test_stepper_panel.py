@@ -101,14 +101,3 @@ def test_the_loop_ends_at_its_last_line() -> None:
     assert len(panel.record.lines) == LAST_LINE + 1 and panel.transport["state"] == "finished"
     panel.set(learning_rate=0.05)
     assert panel.transport["state"] == "finished"
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("lines", [0, 5, 6, 40])
-def test_the_still_has_the_picture_in_words(problem: str, lines: int) -> None:
-    panel = StepperPanel(problem, lines=lines, momentum=0.5)
-    still = panel.still()
-    assert still.png.startswith(b"\x89PNG") and still.alt == panel.summary
-    assert f"After {lines} lines" in still.alt
-    arrows = {series["name"] for series in panel.picture["series"] if series["kind"] == "arrow"}
-    assert arrows == {"−η·w.grad", "−η·μ·buffer", "Δw"}

@@ -16,7 +16,6 @@ from weightlab.surfaces.weight_paths import (
     left_out,
     look,
     path_experiment,
-    random_plane_shares,
     random_walk,
     random_walk_shares,
 )
@@ -74,18 +73,6 @@ def test_what_a_plane_leaves_out_is_told_as_a_share_of_the_fall(path: WeightPath
     view = look(path, points=3)
     fall = float(path.losses[0] - path.losses[-1])
     assert float(view.plane_losses[0]) + left_out(path, view) * fall == pytest.approx(float(path.losses[0]), rel=1e-5)
-
-
-def test_random_plane_shares_are_those_of_the_first_seeds(path: WeightPath) -> None:
-    shares = random_plane_shares(path, 3)
-    assert shares.shape == (3,)
-    assert float(shares[2]) == pytest.approx(held_share(path.weights, random_plane(path.network, 2)))
-
-
-def test_zoom_divides_the_window(path: WeightPath) -> None:
-    near, far = look(path, "random", points=3, zoom=4), look(path, "random", points=3)
-    assert torch.allclose(near.across * 4, far.across) and far.across.tolist() == [-1, 0, 1]
-    assert float(near.losses[1, 1]) == pytest.approx(float(far.losses[1, 1]))
 
 
 def test_what_is_drawn_passes_through_what_was_measured(path: WeightPath) -> None:

@@ -57,13 +57,6 @@ def test_the_floor_has_the_values_that_the_lab_states() -> None:
     assert isinstance(halves, torch.Tensor) and float(halves[0] / halves[1]) == pytest.approx(0.4388, rel=1e-3)
 
 
-def test_the_floor_is_infinite_at_and_beyond_the_limit_and_zero_without_noise() -> None:
-    assert theory.noise_floor(2 / 3, (1.0, 3.0), 0.5) == math.inf
-    assert theory.noise_floor(1.0, 3.0, 0.5) == math.inf
-    assert math.isfinite(float(theory.noise_floor(1.0, 3.0, 0.5, 0.9)))
-    assert theory.noise_floor(0.2, (1.0, 3.0), 0.0) == 0
-
-
 @given(rate=st.floats(1e-4, 1e-3), curvature=st.floats(0.1, 10), noise=st.floats(0.01, 10))
 @settings(max_examples=25, deadline=None)
 def test_for_small_rates_the_variance_is_mandts_approximation(rate: float, curvature: float, noise: float) -> None:
@@ -88,15 +81,6 @@ def test_the_expected_loss_is_the_mean_of_many_runs_under_every_schedule(rule: s
     )
     error = runs.losses.std(dim=1) / 1500**0.5
     assert bool(((runs.mean_losses - said).abs() <= 5 * error + 1e-12).all())
-
-
-def test_without_noise_the_expected_loss_is_the_run_itself() -> None:
-    bowl = landscape("noisy_bowl", condition_number=5.0, noise=0.0)
-    for rule in ("momentum", "classical_momentum", "averaged_momentum"):
-        chosen = optimizer(rule, learning_rate=0.05, momentum=0.9)
-        runs = scheduled_runs(bowl, chosen, schedule("exponential", gamma=0.97), steps=200, seeds=[0])
-        said = expected_losses(runs.learning_rates[:, 0], (1.0, 5.0), bowl.start, 0.0, buffer_of(rule), 0.9)
-        torch.testing.assert_close(runs.losses[:, 0], said, rtol=1e-9, atol=1e-14)
 
 
 def test_the_distance_left_is_a_product_that_exponential_rates_keep_from_zero() -> None:

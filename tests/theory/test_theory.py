@@ -193,16 +193,6 @@ def test_the_conventions_part_when_the_learning_rate_changes_as_the_lab_states()
     assert steps["averaged_momentum"] == pytest.approx((-0.01, -0.0019))
 
 
-def test_first_adaptive_steps_do_not_depend_on_the_size_of_the_gradient() -> None:
-    for gradient in (1e-3, 1.0, -1e5):
-        sign = math.copysign(1.0, gradient)
-        assert theory.adam_first_step(0.1, gradient) == pytest.approx(-0.1 * sign, rel=1e-4)
-        assert theory.rmsprop_first_step(0.1, gradient) == pytest.approx(-1.0 * sign, rel=1e-3)
-        uncorrected = theory.adam_first_step(0.1, gradient, bias_correction=False)
-        assert uncorrected == pytest.approx(-0.316 * sign, rel=1e-3)
-    assert theory.adam_first_step(0.1, torch.tensor([2.0, 0.0])).tolist() == pytest.approx([-0.1, 0.0])  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize("bias_correction", [True, False])
 def test_first_adaptive_steps_are_torchs(bias_correction: bool) -> None:
     for gradient in (1e-9, 0.3, -40.0):
@@ -257,18 +247,6 @@ def test_the_error_path_keeps_its_digits_where_the_error_is_tiny() -> None:
     path = theory.error_path("gradient_descent", 0.9999, 0.0, 1.0, 6)
     assert path.dtype == torch.float64
     assert path.tolist() == pytest.approx([(1 - 0.9999) ** t for t in range(7)], rel=1e-9, abs=0)
-
-
-def test_the_conventions_part_likewise_at_other_settings() -> None:
-    (first, second), mu, g = (0.3, 0.05), 0.6, -2.5
-    steps = theory.convention_witness((first, second), mu, g)
-    velocity = mu * g + g
-    assert steps["momentum"] == pytest.approx((-first * g, -second * velocity))
-    change = -first * g
-    assert steps["classical_momentum"] == pytest.approx((change, mu * change - second * g))
-    assert steps["sutskever_momentum"] == steps["classical_momentum"]
-    average = (1 - mu) * g
-    assert steps["averaged_momentum"] == pytest.approx((-first * average, -second * (mu * average + (1 - mu) * g)))
 
 
 @pytest.mark.parametrize("gradient", [0.3, -40.0])
