@@ -7,13 +7,11 @@ Expected values are worked out here, by other means than the scripts': fractions
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from offline_pages import ModulePage, OfflineBrowser
 
@@ -90,21 +88,6 @@ def test_ticks_of_a_logarithmic_axis(js: ModulePage, low: float, high: float, wa
     assert [tick["text"] for tick in js.ask(SCALES, "m.logTicks(...given)", low, high, wanted)] == texts
 
 
-@pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize(("start", "end"), [(64.0, 482.0), (300.0, 20.0)])
-def test_a_scale_maps_limits_to_pixels_and_back(js: ModulePage, log: bool, start: float, end: float) -> None:
-    limits = (1e-3, 50.0)
-    values = np.geomspace(1e-4, 90, 13)
-    of = np.log if log else np.asarray
-    share = (of(values) - of(limits[0])) / (of(limits[1]) - of(limits[0]))
-    code = """(() => { const s = m.makeScale(...given.slice(0, 4)), at = given[4].map(s.at);
-        return {at, back: at.map(s.value), below: [0, -1].map(s.at)}; })()"""
-    found = js.ask(SCALES, code, log, list(limits), start, end, values.tolist())
-    assert found["at"] == pytest.approx((start + share * (end - start)).tolist())
-    assert found["back"] == pytest.approx(values.tolist())
-    assert [math.isnan(place) for place in found["below"]] == [log, log]
-
-
 # ---- layout ------------------------------------------------------------------------------------------------------
 
 
@@ -141,13 +124,6 @@ def test_axes_hold_all_numbers_and_end_on_round_ones(js: ModulePage) -> None:
     assert across == pytest.approx([0, 1]) and up == pytest.approx([-5, 5])
 
 
-def test_a_curve_has_its_steps_across_and_room_to_grow(js: ModulePage) -> None:
-    rows = [[float(i)] for i in range(31)]
-    assert limits(js, rows, "curve", [0])[0] == [0, 30]
-    assert limits(js, rows, "curve", [0], last=1000)[0] == [0, 60]  # 40 steps and a little, in twenties
-    assert limits(js, rows, "curve", [0], last=35)[0] == [0, 35]
-
-
 @pytest.mark.parametrize(
     ("losses", "reached"),
     [
@@ -165,29 +141,7 @@ def test_a_logarithmic_axis_has_whole_decades(
     assert limits(js, [[loss] for loss in losses], "curve", [0], "log")[1] == pytest.approx(reached, rel=1e-9, abs=0)
 
 
-@pytest.mark.parametrize(("width", "shown"), [(420, list(range(10))), (200, [0, 3, 6, 9]), (30, [0])])
-def test_names_of_bars_are_thinned_out_until_they_keep_apart(js: ModulePage, width: int, shown: list[int]) -> None:
-    code = """m.axisTicks({area: {w: given[0], h: 100}, view: {x: {ticks: given[1]}},
-        x: {at: (v) => v * given[0] / given[1].length}, y: {log: false, limits: [0, 1]}})"""
-    names = [f"layer {i}" for i in range(10)]
-    found = js.ask(LAYOUT, code, width, names)
-    assert [tick["text"] for tick in found["xTicks"]] == [names[i] for i in shown]
-    stride = shown[1] - shown[0] if len(shown) > 1 else 10
-    assert found["room"] == pytest.approx(stride * width / 10 - 8)
-    assert [tick["value"] for tick in found["yTicks"]] == [0, 0.5, 1]
-
-
 # ---- colours and lines -------------------------------------------------------------------------------------------
-
-
-def test_layers_go_from_dark_to_light(js: ModulePage) -> None:
-    code = "Array.from({length: given[1]}, (_, i) => m.layerColour(i, given[1], given[0]))"
-    for dark in (False, True):
-        texts = js.ask(COLOURS, code, dark, 9)
-        colours = [[int(part) for part in re.findall(r"\d+", text)] for text in texts]
-        light = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in colours]
-        assert light == sorted(light) and len(set(light)) == 9
-    assert texts[-1] == "rgb(253,231,37)" and js.ask(COLOURS, code, False, 1) == ["rgb(68,1,84)"]
 
 
 CHANGED = "Array.from(m.changedLines(...given))"

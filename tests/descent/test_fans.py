@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from panel_support import unpacked_floats
+from refusals import refusals
 
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import LANDSCAPES, landscape, landscape_from_function
@@ -82,24 +83,6 @@ def test_starts_scales_schedules_and_noise_may_differ() -> None:
         assert_same_runs(fan.record(position), descend(experiment), relative=1e-12)
 
 
-@given(
-    conditions=st.lists(st.floats(1.0, 1000.0), min_size=2, max_size=3, unique=True),
-    angle=st.floats(0.0, 90.0),
-    rate=st.floats(1e-4, 1.3e-3),  # stable for all of them: below 1.357/λ
-)
-@settings(max_examples=25, deadline=None)
-def test_quadratics_may_differ_within_one_pass(conditions: list[float], angle: float, rate: float) -> None:
-    experiments = [
-        DescentExperiment(landscape("rotated_quadratic", condition_number=one, angle=angle), (rule("nesterov", rate),))
-        for one in conditions
-    ]
-    fan = descend_all(experiments)
-    for position, experiment in enumerate(experiments):
-        wanted = descend(experiment)
-        size = wanted.weights.abs().amax()
-        assert float((fan.record(position).weights - wanted.weights).abs().amax()) <= 1e-12 * float(size)
-
-
 def test_a_shortened_fan_is_the_fan_of_shorter_runs() -> None:
     experiment = DescentExperiment(
         landscape("quadratic", condition_number=10), (rule("gradient_descent", 0.1), rule("momentum", 0.5)), steps=400
@@ -115,26 +98,17 @@ def test_a_shortened_fan_is_the_fan_of_shorter_runs() -> None:
 
 BOWL, MOMENTUM = landscape("quadratic"), (optimizer("momentum"),)
 PLAIN = DescentExperiment(BOWL, MOMENTUM, steps=5)
+VALLEYS = [PLAIN.replace(landscape=landscape("rosenbrock", steepness=value)) for value in (10.0, 100.0)]
 
-
-@pytest.mark.parametrize(
-    ("others", "words"),
-    [
-        ([], "at least one"),
-        ([PLAIN, PLAIN.replace(steps=6)], "share rules, labels, steps and bounds"),
-        ([PLAIN, PLAIN.replace(optimizers=(optimizer("adam"),))], "share rules"),
-        ([PLAIN, PLAIN.replace(landscape=landscape("rosenbrock"))], "bounds"),
-        ([PLAIN, PLAIN.replace(schedule=schedule("plateau"))], "must see the losses"),
-        ([PLAIN.replace(optimizers=(optimizer(torch.optim.SGD, learning_rate=0.1),))], "one learner at a time"),
-        (
-            [DescentExperiment(landscape("rosenbrock", steepness=value), MOMENTUM, steps=5) for value in (10.0, 100.0)],
-            "only quadratic landscapes may differ",
-        ),
-    ],
-)
-def test_what_cannot_go_in_one_pass_is_refused_in_words(others: list[DescentExperiment], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        descend_all(others)
+test_what_cannot_go_in_one_pass_is_refused_in_words = refusals(descend_all, {
+    "at least one": ([],),
+    "share rules, labels, steps and bounds": ([PLAIN, PLAIN.replace(steps=6)],),
+    "share rules": ([PLAIN, PLAIN.replace(optimizers=(optimizer("adam"),))],),
+    "bounds": ([PLAIN, PLAIN.replace(landscape=landscape("rosenbrock"))],),
+    "must see the losses": ([PLAIN, PLAIN.replace(schedule=schedule("plateau"))],),
+    "one learner at a time": ([PLAIN.replace(optimizers=(optimizer(torch.optim.SGD, learning_rate=0.1),))],),
+    "only quadratic landscapes may differ": (VALLEYS,),
+})
 
 
 # ---- on the panel ------------------------------------------------------------------------------------------------

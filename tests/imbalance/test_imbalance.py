@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refusals
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_score
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -75,19 +76,13 @@ def test_inputs_are_standardized_with_the_thinned_training_split_alone(task: str
     assert abs(float(data.x_test.mean())) > 1e-6  # the test split had no say
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"task": "digit"}, "did you mean 'digits'"),
-        ({"ratio": 0.5}, r"ratio must be in \[1, 200\], got 0.5"),
-        ({"ratio": 1000}, r"ratio must be in \[1, 200\]"),
-        ({"ratio": math.nan}, "use a finite number"),
-        ({"seed": -1}, "seed must be in"),
-    ],
-)
-def test_bad_data_settings_are_refused_in_words(arguments: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        imbalanced(**arguments)  # type: ignore[arg-type]
+test_bad_data_settings_are_refused_in_words = refusals(imbalanced, {
+    "did you mean 'digits'": {"task": "digit"},
+    r"ratio must be in \[1, 200\], got 0.5": {"ratio": 0.5},
+    r"ratio must be in \[1, 200\]": {"ratio": 1000},
+    "use a finite number": {"ratio": math.nan},
+    "seed must be in": {"seed": -1},
+})
 
 
 # ---- techniques --------------------------------------------------------------------------------------------------
@@ -309,17 +304,11 @@ def test_a_network_that_never_says_rare_has_the_accuracy_of_the_ratio() -> None:
     assert theory.settled_pull(50) == pytest.approx(50 / 51**2) and theory.settled_share() == 0.5
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: theory.starting_share(0), "ratio must be in"),
-        (lambda: theory.starting_share(50, 0), "weight_ratio must be in"),
-        (lambda: theory.cheapest_threshold(-1), "miss must be in"),
-        (lambda: theory.equivalent_threshold(1.5, 2), "threshold must be in"),
-        (lambda: theory.share_of_batches_without(5, 3, 1), "rare must be in"),
-        (lambda: theory.share_of_batches_without(1, 3, 4), "batch_size must be in"),
-    ],
-)
-def test_theory_refuses_what_makes_no_sense(call: object, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        call()  # type: ignore[operator]
+test_theory_refuses_what_makes_no_sense = refusals({
+    "ratio must be in": lambda: theory.starting_share(0),
+    "weight_ratio must be in": lambda: theory.starting_share(50, 0),
+    "miss must be in": lambda: theory.cheapest_threshold(-1),
+    "threshold must be in": lambda: theory.equivalent_threshold(1.5, 2),
+    "rare must be in": lambda: theory.share_of_batches_without(5, 3, 1),
+    "batch_size must be in": lambda: theory.share_of_batches_without(1, 3, 4),
+})

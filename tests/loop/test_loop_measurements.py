@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from weightlab.loop.experiment import NO_ZERO_GRAD, USUAL_ORDER
+from weightlab.loop.experiment import USUAL_ORDER
 from weightlab.loop.measurements import (
     accumulated_difference,
-    digits_runs,
-    evaluate_both_ways,
     gradient_of_a_mistake,
     inference_cost,
     order_difference,
@@ -41,25 +39,10 @@ def test_writing_the_update_by_hand_equals_sgd_to_the_last_bit() -> None:
     assert not torch.equal(weights_by_hand(lambda w: w.sub_(w.grad, alpha=0.2), 20), sgd)  # type: ignore[arg-type]
 
 
-def test_in_eval_mode_the_order_plays_no_part_and_in_train_mode_it_does() -> None:
-    for seed in range(2):
-        found = evaluate_both_ways(seed, updates=63)
-        assert found.eval_mixed == found.eval_sorted > 0.8
-        assert found.train_sorted < 0.6 < found.train_mixed
-
-
 def test_inference_mode_keeps_nothing_and_gives_the_same_outputs() -> None:
     for examples in (1, 64):
         found = inference_cost(examples=examples, repeats=2)
         assert found.same_outputs and found.bytes_for_backward == (examples * 1024, 0)
-
-
-def test_forgotten_gradients_help_at_first_and_ruin_the_network_later() -> None:
-    def median(updates: int, learning_rate: float, order: tuple[int, ...]) -> float:
-        return sorted(run.right for run in digits_runs(updates, 3, learning_rate=learning_rate, order=order))[1]
-
-    assert median(21, 0.1, NO_ZERO_GRAD) > median(21, 0.1, USUAL_ORDER)
-    assert median(210, 0.5, NO_ZERO_GRAD) < 0.7 < 0.9 < median(210, 0.5, USUAL_ORDER)
 
 
 def test_squared_error_is_slow_where_it_is_most_wrong() -> None:

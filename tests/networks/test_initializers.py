@@ -146,31 +146,6 @@ def test_equal_seeds_give_equal_weights_and_the_global_generator_is_left_alone(n
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", ["zeros", "constant"])
-def test_units_that_start_equal_stay_equal_through_training(name: str) -> None:
-    """Equal units get equal gradients, so no optimizer step can tell them apart; random ones part from the start."""
-    x = torch.randn(64, 8, generator=generator(1))
-    y = torch.randint(0, 3, (64,), generator=generator(2))
-
-    def trained(chosen: InitializationSettings) -> tuple[Tensor, Tensor]:
-        first, second = nn.Linear(8, 16), nn.Linear(16, 16)
-        model = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), nn.Linear(16, 3))
-        chosen.apply(model, activation("tanh"), generator())
-        for _ in range(30):
-            model.zero_grad()
-            nn.functional.cross_entropy(model(x), y).backward()
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    assert parameter.grad is not None
-                    parameter.sub_(0.5 * parameter.grad)
-        return first.weight.detach(), second.weight.detach()
-
-    for weight in trained(initialization(name)):
-        torch.testing.assert_close(weight, weight[:1].expand_as(weight), rtol=1e-4, atol=1e-7)
-    for weight in trained(initialization("xavier_normal")):
-        assert (weight - weight[0]).abs().max() > 0.1
-
-
 def test_auto_gain_is_the_activations_for_he_and_one_for_the_others() -> None:
     tanh = activation("tanh")
     assert initialization("he_normal").gain_for(tanh) == pytest.approx(5 / 3)

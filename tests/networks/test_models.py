@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import refusals
 from torch import nn
 
 from weightlab.networks.activations import ACTIVATIONS
@@ -98,17 +99,13 @@ def test_initialize_gives_the_output_layer_the_gain_of_the_identity() -> None:
     assert spread[2] == pytest.approx((1 / 400) ** 0.5, rel=0.05)
 
 
-def test_an_unknown_name_is_met_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="unknown model 'mpl': did you mean 'mlp'"):
-        model("mpl")
-    with pytest.raises(ValueError, match="unknown setting of 'mlp' 'dept': did you mean 'depth'"):
-        model("mlp", dept=3)
-    with pytest.raises(ValueError, match="unknown activation of 'mlp' 'rellu': did you mean 'relu'"):
-        model("mlp", activation="rellu")
-    with pytest.raises(ValueError, match="unknown activation of 'rnn' 'gelu'"):
-        model("rnn", activation="gelu")
-    with pytest.raises(TypeError, match="batch_norm must be True or False, got 1"):
-        model("mlp", batch_norm=1)
+test_an_unknown_name_is_met_with_the_nearest = refusals({
+    "unknown model 'mpl': did you mean 'mlp'": lambda: model("mpl"),
+    "unknown setting of 'mlp' 'dept': did you mean 'depth'": lambda: model("mlp", dept=3),
+    "unknown activation of 'mlp' 'rellu': did you mean 'relu'": lambda: model("mlp", activation="rellu"),
+    "unknown activation of 'rnn' 'gelu'": lambda: model("rnn", activation="gelu"),
+    "batch_norm must be True or False, got 1": lambda: model("mlp", batch_norm=1),
+})
 
 
 @pytest.mark.parametrize(("name", "value"), [("depth", -1), ("depth", 101), ("width", 0), ("width", float("nan"))])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import refusals
 from torch import Tensor, nn
 from training_support import data, small
 
@@ -70,20 +71,6 @@ def test_layers_follow_the_pass_of_the_signal_not_their_registration() -> None:
     assert network.signals == [module for _, module in network.layers]  # torch.sin is no module
 
 
-def test_a_module_used_twice_is_no_layers_signal() -> None:
-    class Shared(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.b, self.c, self.act = nn.Linear(64, 8), nn.Linear(8, 8), nn.Linear(8, 10), nn.ReLU()
-
-        def forward(self, x: Tensor) -> Tensor:
-            h: Tensor = self.c(self.act(self.b(self.act(self.a(x.flatten(1))))))
-            return h
-
-    network = model_from_module(Shared).build((1, 8, 8), 10)
-    assert network.signals == [module for _, module in network.layers]
-
-
 def test_dropout_repeats_with_the_seed_and_leaves_the_global_generator_alone() -> None:
     own = small(model=model_from_module(Noisy), steps=8)
     before = torch.random.get_rng_state()
@@ -117,13 +104,11 @@ def test_models_are_equal_hash_and_pickle_by_what_makes_them() -> None:
     assert model_from_module(lambda: linear()).name == "yours" and model_from_module(linear, name="mine").name == "mine"
 
 
-def test_it_has_no_settings_and_no_name_of_the_package() -> None:
-    with pytest.raises(ValueError, match="'Twin' is your own network and has no settings, got depth"):
-        model_from_module(Twin).replace(depth=3)
-    with pytest.raises(ValueError, match="the package has a model called 'cnn'; add name='my_cnn'"):
-        model_from_module(Twin, name="cnn")
-    with pytest.raises(ValueError, match="unknown activation 'rellu'"):
-        model_from_module(Twin, activation="rellu")
+test_it_has_no_settings_and_no_name_of_the_package = refusals({
+    "'Twin' is your own network and has no settings, got depth": lambda: model_from_module(Twin).replace(depth=3),
+    "the package has a model called 'cnn'; add name='my_cnn'": lambda: model_from_module(Twin, name="cnn"),
+    "unknown activation 'rellu'": lambda: model_from_module(Twin, activation="rellu"),
+})
 
 
 def _needs_width(width: int) -> nn.Module:

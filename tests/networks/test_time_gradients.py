@@ -16,7 +16,6 @@ from weightlab.networks.time_gradients import (
     CELLS,
     gate_alone,
     measure_time_gradients,
-    open_keep_gates,
     predict_time_gradients,
     predicted_radius,
     time_gradients,
@@ -97,22 +96,6 @@ def test_an_open_gate_carries_what_a_half_open_one_loses(cell: str, digits: Data
     ]
     assert all(bool((low < high).all()) for low, high in zip(ratios[:-1], ratios[1:], strict=True))
     assert ratios[-1].mean().item() == pytest.approx(gate_alone(5, 2)[0].item(), abs=0.02)
-
-
-def test_the_gate_that_is_opened_is_the_one_that_keeps(digits: Dataset) -> None:
-    """With the gate at σ(20) and nothing else, a state is handed on unchanged: that is what the block must be."""
-    for cell in ("lstm", "gru"):
-        network = built(cell, digits)
-        open_keep_gates(network, 20.0)
-        layer = network.recurrent[0]
-        with torch.no_grad():
-            given = torch.full((1, 1, 8), 0.5, dtype=torch.float64)
-            x = torch.zeros(1, 1, 1, dtype=torch.float64)
-            if cell == "gru":
-                assert torch.allclose(layer(x, given)[1], given, atol=1e-6)
-            else:  # c changes by i·g only
-                near, far = (layer(x, (given * 0, c))[1][1] for c in (given, given * 3))
-                assert torch.allclose(far - near, given * 2, atol=1e-6)
 
 
 def test_a_recurrent_run_that_explodes_names_the_time_step(digits: Dataset) -> None:

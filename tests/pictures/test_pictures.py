@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from weightlab.pictures.contours import contour_backdrop, map_backdrop
 from weightlab.pictures.picture import Axis, Bowl, Picture, Reference, Series, TableBuilder, View
 from weightlab.pictures.still import still
 from weightlab.pictures.style import new_figure, to_still
-from weightlab.stage.stage import Stage, picture_message
+from weightlab.stage.stage import Stage
 
 
 def example() -> Picture:
@@ -42,18 +40,6 @@ def test_a_picture_refuses_a_table_and_steps_that_do_not_match() -> None:
 def test_a_picture_refuses_a_series_in_a_view_that_does_not_exist() -> None:
     with pytest.raises(ValueError, match="'nowhere'"):
         Picture((), np.zeros((1, 1), np.float32), np.zeros(1, np.float32), (Series("nowhere", "curve", "loss", (0,)),))
-
-
-def test_numbers_cross_as_float32_buffers_and_never_as_lists() -> None:
-    picture = example()
-    message = picture_message(picture, seq=7, run=2)
-    table = np.frombuffer(message.pop("table"), np.float32).reshape(5, 6)
-    np.testing.assert_array_equal(table, picture.table)
-    np.testing.assert_array_equal(np.frombuffer(message.pop("steps"), np.float32), picture.steps)
-    points = np.frombuffer(message.pop("reference_points"), np.float32).reshape(-1, 2)
-    assert len(points) == sum(reference["count"] for reference in message["references"]) == 4
-    assert message["references"][1]["offset"] == 1
-    assert len(json.dumps(message)) < 1500  # what is left is names and column numbers
 
 
 def test_the_scene_is_sent_again_only_when_the_views_change() -> None:

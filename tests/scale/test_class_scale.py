@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import class_hub
 import nbformat
-import numpy as np
 import psutil
 import pytest
 from browser_support import LABS, ROOT
 from class_scale import DRAGS, PARTS, measure, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from simulated_stage import MOST_UNANSWERED, SimulatedStage
+from simulated_stage import MOST_UNANSWERED
 from simulated_student import EVENTS
 
 needs_hub = pytest.mark.skipif(bool(class_hub.missing()), reason=class_hub.missing() or "nothing is missing")
@@ -73,64 +69,6 @@ def leftovers() -> list[str]:
 
 
 # ---- the page's side of a panel -----------------------------------------------------------------------------------
-
-
-class Kernel:
-    """Answers a stage's messages when told to, the newest of what waits, as a panel's worker does."""
-
-    def __init__(self) -> None:
-        self.stage = SimulatedStage("model", lambda _, message: self.got.append(message))
-        self.got: list[dict[str, Any]] = []
-        self.done = 0
-        self.values: dict[str, float] = {}
-
-    def answer(self) -> None:
-        for message in self.got[self.done :]:
-            self.values |= message["values"]
-        if self.done < len(self.got):
-            self.done = len(self.got)
-            self.picture(self.got[-1]["seq"])
-
-    def picture(self, seq: int, steps: tuple[int, ...] = (0,)) -> None:
-        state = {"picture": {"seq": seq}, "values": dict(self.values)}
-        data = {"method": "update", "state": state, "buffer_paths": [["picture", "steps"]]}
-        self.stage.take(data, [np.array(steps, np.float32).tobytes()], now=1e9)
-
-    def rows(self, first: int, *steps: int) -> None:
-        content = {"type": "rows", "run": 0, "from": first}
-        buffers = [b"", np.array(steps, np.float32).tobytes()]
-        self.stage.take({"method": "custom", "content": content}, buffers, now=1e9)
-
-
-@given(st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=40))
-@settings(max_examples=60, deadline=None)
-def test_a_slow_kernel_gets_few_messages_and_yet_the_last_value(hand: list[int | None]) -> None:
-    kernel, moved = Kernel(), [value for value in hand if value is not None]
-    for value in hand:
-        if value is None:
-            kernel.answer()
-        else:
-            kernel.stage.set("learning_rate", value)
-        assert len(kernel.got) - kernel.done <= MOST_UNANSWERED
-    while kernel.done < len(kernel.got):
-        kernel.answer()
-    assert len(kernel.stage.latencies) == len(moved)
-    assert kernel.stage.pictureless == 0
-    if moved:
-        assert kernel.stage.state["values"] == {"learning_rate": moved[-1]}
-        assert kernel.stage.pictured == kernel.stage.seq
-
-
-def test_missing_rows_of_a_run_are_noticed() -> None:
-    kernel = Kernel()
-    kernel.picture(0, steps=(0,))
-    kernel.rows(1, 1, 3)
-    kernel.rows(3, 4)
-    assert (kernel.stage.rows, kernel.stage.last_step, kernel.stage.torn) == (4, 4, 0)
-    kernel.rows(6, 7)
-    assert kernel.stage.torn == 1
-    kernel.rows(7, 7)
-    assert kernel.stage.torn == 2
 
 
 def test_the_simulated_page_waits_for_as_many_answers_as_the_real_one() -> None:

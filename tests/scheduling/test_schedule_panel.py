@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from panel_support import columns, ends, say
+from refusals import refusals
 
 from weightlab.rules.schedules import SCHEDULES
 from weightlab.scheduling.panel import SchedulePanel
@@ -100,15 +100,9 @@ def test_a_rule_without_theory_is_run_and_says_so() -> None:
     assert panel.reading[0]["theory"] == "–" and "no noise floor to reach" in panel.reading[-1]["verdict"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"rules": ("momentun",)}, "did you mean 'momentum'"),
-        ({"rules": ()}, "at least one rule"),
-        ({"momentum": 0.5}, "unknown setting 'momentum'"),
-    ],
-)
-def test_bad_arguments_name_the_nearest_right_ones(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        SchedulePanel(**arguments)
+test_bad_arguments_name_the_nearest_right_ones = refusals(SchedulePanel, {
+    "did you mean 'cosine'": {"schedule": "cosin"},
+    "did you mean 'momentum'": {"rules": ("momentun",)},
+    "at least one rule": {"rules": ()},
+    "unknown setting 'momentum'": {"momentum": 0.5},
+})

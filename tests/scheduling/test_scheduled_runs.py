@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from refusals import refusals
 
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape
@@ -84,10 +85,8 @@ def test_bad_input_is_refused_in_words(change: dict[str, object], words: str) ->
         scheduled_runs(**{**good, **change})  # type: ignore[arg-type]
 
 
-def test_a_move_refuses_what_is_no_place_or_no_step() -> None:
-    with pytest.raises(ValueError, match="step of the move must be a whole number"):
-        Move(1.5, (0.0, 0.0))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="move to w2 must be in"):
-        Move(3, (0.0, math.inf))
-    with pytest.raises(ValueError, match="two weights"):
-        Move(3, (0.0,))  # type: ignore[arg-type]
+test_a_move_refuses_what_is_no_place_or_no_step = refusals({
+    "step of the move must be a whole number": lambda: Move(1.5, (0.0, 0.0)),  # type: ignore[arg-type]
+    "move to w2 must be in": lambda: Move(3, (0.0, math.inf)),
+    "two weights": lambda: Move(3, (0.0,)),  # type: ignore[arg-type]
+})

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from panel_support import say
 
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape_from_function
 from weightlab.networks.datasets import dataset_from_tensors
 from weightlab.playground.panel import TrainingPanel
-from weightlab.programs.experiments import program_of
 from weightlab.signals.panel import SignalPanel
-from weightlab.stage.panel import Panel
 from weightlab.texts.experiments import from_text
 from weightlab.toys.panel import DescentPanel
 from weightlab.training.run import train
@@ -117,29 +112,3 @@ def test_what_a_text_gives_beyond_the_controls_goes_when_its_control_moves() -> 
     panel.set(schedule="step", batch_size=64, rule="momentum")
     assert panel.experiment.schedule.name == "step" and panel.experiment.batch_size == 64
     assert panel.experiment.optimizer.rule == "momentum" and panel.experiment.dtype == "float64"
-
-
-def _told(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(panel, "send", lambda message, buffers=None: sent.append(message))
-    return sent
-
-
-def test_the_page_gets_text_and_program_only_while_it_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = DescentPanel()
-    sent = _told(panel, monkeypatch)
-
-    def homes() -> list[dict[str, Any]]:
-        return [message for message in sent if message["type"] == "home"]
-
-    say(panel, type="set", values={"learning_rate": 0.05}, seq=1)
-    assert not homes()
-    say(panel, type="home", open=True, seq=2)
-    assert homes()[-1]["text"] == panel.text and homes()[-1]["program"] == program_of(panel.experiment)
-    say(panel, type="set", values={"learning_rate": 0.06}, seq=3)
-    assert len(homes()) == 2 and "0.06" in homes()[-1]["program"]
-    say(panel, type="set", values={"learning_rate": 0.06}, seq=5)
-    assert len(homes()) == 2  # nothing new to say
-    say(panel, type="home", open=False, seq=6)
-    say(panel, type="set", values={"learning_rate": 0.07}, seq=7)
-    assert len(homes()) == 2

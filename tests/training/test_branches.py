@@ -14,7 +14,7 @@ from weightlab.networks.models import model
 from weightlab.networks.own_model import model_from_module
 from weightlab.rules.schedules import schedule
 from weightlab.rules.update_rules import optimizer
-from weightlab.training.batches import Batches, Place
+from weightlab.training.batches import Place
 from weightlab.training.checkpoints import FIRST_APART, MOST_KEPT, Checkpoint, Checkpoints
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.run import Training
@@ -154,15 +154,3 @@ def test_checkpoints_stay_bounded_and_spread_over_the_whole_run() -> None:
     assert MOST_KEPT // 2 <= len(steps) <= MOST_KEPT
     assert len(set(torch.tensor(steps).diff().tolist())) == 1 and steps[-1] > 9_000
     assert kept.before(FIRST_APART - 1) is None
-
-
-@pytest.mark.parametrize("taken", [0, 1, 5, 6, 8])
-def test_batches_go_on_from_a_place(taken: int) -> None:
-    x, y = torch.arange(50.0)[:, None], torch.arange(50)
-    one = Batches(x, y, 8, torch.Generator().manual_seed(3))
-    for _ in range(taken):
-        one.next()
-    other = Batches(x, y, 8, torch.Generator().manual_seed(99))
-    other.place = one.place
-    for _ in range(15):
-        assert torch.equal(one.next()[1], other.next()[1])
