@@ -8,14 +8,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from binder_here import image_pins
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from traitlets.config import PyFileConfigLoader
 
 ROOT = Path(__file__).resolve().parent.parent
 BINDER = ROOT / "binder"
@@ -64,12 +61,3 @@ class TestScripts:
         code = "import os; print(os.environ['OMP_NUM_THREADS'])"
         command = [str(BINDER / "start"), sys.executable, "-c", code]
         assert subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip() == "1"
-
-def test_the_server_sends_kernel_messages_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = PyFileConfigLoader("jupyter_server_config.py", str(BINDER)).load_config()
-    connection = config.ServerApp.kernel_websocket_connection_class
-    done: list[Any] = []
-    monkeypatch.setattr(connection.__mro__[1], "connect", lambda self: done.append("connected"))
-    monkeypatch.setattr(connection, "websocket_handler", SimpleNamespace(set_nodelay=done.append))
-    connection.__new__(connection).connect()  # without __init__, which opens a kernel's sockets
-    assert done == [True, "connected"]

@@ -148,22 +148,6 @@ def test_a_drag_over_whole_pictures_asks_nobody_either(opened: NotebookPage) -> 
     assert opened.ask_kernel("signal.values['depth']") == moved["bars"][-1][0]
 
 
-def test_a_fan_that_another_slider_has_made_old_is_not_shown(opened: NotebookPage) -> None:
-    panel(opened, DESCENT)
-    fan_of(opened, "learning_rate")
-    drag(opened, DESCENT, "momentum", [10, 11, 12])
-    wait(opened, DESCENT, "!stage.local.size")
-    stale = "!stage.fans.current('learning_rate') || stage.fans.current('learning_rate').values.momentum"
-    assert opened.page.evaluate(
-        f"() => {{ const stage = document.querySelector('.weightlab').weightlab; return {stale}; }}"
-    ) in (True, opened.ask_kernel("descent.values['momentum']"))
-    drag(opened, DESCENT, "learning_rate", [41])
-    wait(opened, DESCENT, "!stage.local.size && !stage.fanShown")
-    last = opened.page.evaluate(SHOWN)["table"][-12:]
-    kernel = opened.ask_kernel("descent._shown.table[-1].tolist()")
-    assert last == pytest.approx(kernel, rel=1e-5)
-
-
 def test_a_number_can_be_typed_and_a_bad_one_is_explained(opened: NotebookPage) -> None:
     box = panel(opened, DESCENT).locator("input[data-exact=learning_rate]")
     rows = state(opened, DESCENT)["rows"]

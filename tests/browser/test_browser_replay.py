@@ -139,18 +139,6 @@ def test_a_value_that_the_page_does_not_hold_is_refused(
     assert nothing_went_wrong(page)
 
 
-def test_settings_that_need_the_lab_are_text_and_pads_stand_still(offline: OfflineBrowser, toy_file: Path) -> None:
-    page = offline.open(toy_file)
-    page.wait("stage.stats.frames > 0")
-    assert page.page.locator(".wl-fixed-value[data-name=steps]").inner_text() == "120"
-    assert (
-        page.page.locator("input[data-name=start_x], select[data-name], .wl-transport [data-action=start]").count() == 0
-    )
-    seq = page.ask("stage.seq")
-    page.page.locator(".wl-moving").click(position={"x": 300, "y": 200})
-    assert page.ask("stage.seq") == seq and page.ask("Object.keys(stage.pending)") == []
-
-
 def test_the_policy_lets_no_other_script_run(offline: OfflineBrowser, toy_file: Path, tmp_path: Path) -> None:
     text = toy_file.read_text(encoding="utf-8")
     changed = tmp_path / "changed.html"

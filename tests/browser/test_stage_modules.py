@@ -1,18 +1,20 @@
 """The stage's scripts as true ES modules in Chromium, each a file of its own; those in js/pure by their values.
 
-What decodes numbers: test_stage_decoding.py.
 Expected values are worked out here, by other means than the scripts': fractions, NumPy, or by hand.
 """
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from offline_pages import ModulePage, OfflineBrowser
 
 import weightlab
@@ -159,3 +161,56 @@ CHANGED = "Array.from(m.changedLines(...given))"
 )
 def test_changed_lines_are_those_that_were_not_there(js: ModulePage, before: str, now: str, changed: list[int]) -> None:
     assert js.ask(LINES, CHANGED, list(before), list(now)) == changed
+
+
+# ---- tables ------------------------------------------------------------------------------------------------------
+
+
+TABLE = "pure/table.js"
+
+
+# A buffer as it comes out of a longer one, where a Float32Array may not begin.
+BUFFERS = """const buffer = (text) => {
+    const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0)), longer = new Uint8Array(bytes.length + 8);
+    longer.set(bytes, 3);
+    return new DataView(longer.buffer, 3, bytes.length);
+};"""
+
+
+def buffer(values: NDArray[np.float32]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, np.float32).tobytes()).decode()
+
+
+TABLE_OF = f"""(() => {{ {BUFFERS}
+    const [columns, data, steps, more, moreSteps, places] = given;
+    const {{table}} = m.decodePicture({{columns, table: buffer(data), steps: buffer(steps)}});
+    table.append(m.asFloats(buffer(more)), m.asFloats(buffer(moreSteps)));
+    return {{rows: table.rows, step: places.map(p => table.step(p)),
+             at: places.map(p => [0, 1].map(c => table.at(p, c))),
+             rowOf: places.map(p => table.rowOf(p * 10)), end: places.map(p => table.end(p, 1))}};
+}})()"""
+
+
+def test_a_table_grows_and_is_read_between_its_rows(js: ModulePage) -> None:
+    rows = np.array([[0, 1], [2, 5], [4, -3], [8, 0.5], [16, 2]], np.float32)
+    steps = np.array([0, 10, 20, 40, 60], np.float32)
+    places = [-1.0, 0.0, 0.25, 1.0, 2.5, 3.75, 4.0, 9.0]
+    parts = [rows[:2], steps[:2], rows[2:], steps[2:]]
+    found = js.ask(TABLE, TABLE_OF, 2, *map(buffer, parts), places)
+    assert found["rows"] == 5 and found["end"] == places
+    across = [[np.interp(place, range(5), rows[:, column]) for column in (0, 1)] for place in places]
+    np.testing.assert_allclose(found["at"], across, rtol=1e-6)
+    np.testing.assert_allclose(found["step"], np.interp(places, range(5), steps), rtol=1e-6)
+    assert found["rowOf"] == [max(0, int(np.searchsorted(steps, 10 * place, "right")) - 1) for place in places]
+
+
+def test_a_line_ends_before_its_gap(js: ModulePage) -> None:
+    rows = np.array([[0, 1], [1, 2], [2, np.nan], [3, np.inf], [4, np.nan]], np.float32)
+    steps = np.arange(5, dtype=np.float32)
+    places = [0.5, 1.0, 1.5, 2.0, 3.5, 4.0]
+    found = js.ask(TABLE, TABLE_OF, 2, *map(buffer, (rows[:1], steps[:1], rows[1:], steps[1:])), places)
+    assert found["end"] == [0.5, 1.0, 1.5, 1, 1, 1]
+    assert found["at"][2] == [1.5, 2]  # on the way into a gap: the last number
+    early = [buffer(part) for part in (rows[1:2], steps[:1], rows[2:], steps[1:4])]
+    assert js.ask(TABLE, TABLE_OF, 2, *early, [1.0, 3.0])["end"] == [0, 0]
+    assert math.isnan(js.ask(TABLE, "m.decodePicture(null).table.at(0, 0)"))  # nothing is there

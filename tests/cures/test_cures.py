@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from weightlab.cures.panel import TimeGradientsPanel
 from weightlab.cures.run import (
     CLIP_NORM,
     CURES,
@@ -15,6 +16,8 @@ from weightlab.cures.run import (
     verdict,
 )
 from weightlab.networks.datasets import Dataset, dataset
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,18 @@ def test_a_cure_that_has_no_place_is_refused_with_those_that_have(digits: Datase
         treat("deep_vanishing", "clip_norn", digits)
     with pytest.raises(ValueError, match="unknown disease"):
         treat("flu", "none", digits)
+
+
+# ---- the panel of gradients through time -------------------------------------------------------------------------
+
+
+def test_theory_stands_beside_the_measurement() -> None:
+    panel = TimeGradientsPanel(initializer="orthogonal", width=128)
+    ratio = panel.reading[0]
+    assert float(ratio["theory"]) == pytest.approx(float(ratio["measured"]), abs=0.02)
+    assert panel.reading[1]["theory"] == panel.reading[1]["measured"] == "1.00"
+
+
+def test_an_overflowing_network_is_said_to_explode() -> None:
+    panel = TimeGradientsPanel(activation="relu", initializer="he_normal", gain=3.0, width=64)
+    assert "Exploding" in panel.reading[-1]["verdict"] or "overflow" in panel.reading[-1]["verdict"]

@@ -76,18 +76,6 @@ def test_record_holds_the_steps_that_the_rules_make(name: str) -> None:
     assert torch.allclose(record.losses, 2 * where.loss(record.weights), rtol=1e-12)
 
 
-def test_order_of_the_optimizers_changes_nothing_but_the_order() -> None:
-    mixed = (optimizer("adam"), optimizer("momentum", learning_rate=0.02), optimizer("adam", learning_rate=0.1),
-             optimizer(torch.optim.Adagrad, learning_rate=0.1), optimizer("momentum"))
-    for name in ("cosine", "plateau"):
-        forth = run("noisy_bowl", *mixed, schedule=schedule(name), steps=60)
-        back = run("noisy_bowl", *mixed[::-1], schedule=schedule(name), steps=60)
-        assert torch.allclose(forth.weights, back.weights.flip(1), rtol=1e-12, atol=1e-12)
-        assert torch.allclose(forth.learning_rates, back.learning_rates.flip(1), rtol=1e-12)
-        assert forth.statuses[3].message.startswith("Adagrad")
-        assert back.statuses[1] == forth.statuses[3]
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("kappa", [1.0, 10.0, 100.0])
 @pytest.mark.parametrize("rule", SGD_FAMILY)

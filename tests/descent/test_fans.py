@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from weightlab.rules.update_rules import UPDATE_RULES, optimizer
 from weightlab.scheduling.panel import SchedulePanel
 from weightlab.signals.panel import SignalPanel
 from weightlab.stage.controls import Slider
-from weightlab.stage.fan import MOST_NUMBERS, GatheredFan
+from weightlab.stage.fan import MOST_NUMBERS
 from weightlab.stage.packed import rounded
 from weightlab.stage.panel import Panel
 from weightlab.toys.panel import DescentPanel
@@ -67,20 +66,6 @@ def test_each_part_is_its_own_run_to_the_last_bit(name: str, rates: list[float],
         # without a difference in settings a rule takes its number as it is; with one, as a tensor: the same operations
         assert_same_runs(found, wanted, relative=1e-12)
         assert [status.message for status in found.statuses] == [status.message for status in wanted.statuses]
-
-
-def test_starts_scales_schedules_and_noise_may_differ() -> None:
-    noisy = landscape("noisy_bowl", noise=0.5)
-    both = (rule("momentum", 0.01), rule("adam", 0.05))
-    experiments = [
-        DescentExperiment(noisy, both, start=(-2.0, 1.0), steps=60, seed=1),
-        DescentExperiment(noisy, both, start=(1.0, 0.3), steps=60, seed=2, loss_scale=3.0),
-        DescentExperiment(noisy, both, steps=60, schedule=schedule("cosine")),
-        DescentExperiment(landscape("noisy_bowl", noise=0.0), both, steps=60),
-    ]
-    fan = descend_all(experiments)
-    for position, experiment in enumerate(experiments):
-        assert_same_runs(fan.record(position), descend(experiment), relative=1e-12)
 
 
 def test_a_shortened_fan_is_the_fan_of_shorter_runs() -> None:
@@ -216,15 +201,3 @@ def test_whole_pictures_are_gathered_where_more_than_numbers_change(
         assert whole["series"] == other.picture["series"] and whole["reading"] == other.reading
         shown = [{part: value for part, value in view.items() if part != "png"} for view in other.scene["views"]]
         assert whole["views"] == shown and whole["summary"] == other.summary
-
-
-def test_gathering_stops_for_newer_settings_and_leaves_out_what_is_refused() -> None:
-    signal = SignalPanel()
-    fan = signal._fan("depth")
-    assert isinstance(fan, GatheredFan)
-    hurried = replace(fan, hurried=lambda: True)
-    message, _ = hurried.pictures([3, 4, 5])
-    assert message["tried"] == [3] and message["positions"] == [3]
-    message, _ = fan.pictures([3, -1])
-    assert message["tried"] == [3, -1] and message["positions"] == [3]
-    assert signal._fan("activation") is None

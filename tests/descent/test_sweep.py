@@ -9,7 +9,6 @@ import pytest
 import torch
 from refusals import refusals
 
-from weightlab.descent import sweep as descent
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape, landscape_from_function
 from weightlab.descent.run import FAR, descend
@@ -65,19 +64,6 @@ test_bad_sweeps_are_refused = refusals(kept, {
     "must have one length, got": ("momentum", {"momentum": torch.zeros(2), "learning_rate": torch.zeros(3)}),
     "more than 2 GiB; leave keep_paths off": ("momentum", {"learning_rate": torch.zeros(2_000_000)}),
 })
-
-
-@pytest.mark.parametrize("rule", ["momentum", "adam"])
-def test_learners_are_the_same_however_many_are_swept_together(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    where = landscape("noisy_bowl")
-    rates = torch.logspace(-3, 2, 11, dtype=torch.float64)
-    together = sweep(where, rule, {"learning_rate": rates}, steps=70, seed=3)
-    monkeypatch.setattr(descent, "SWEPT_TOGETHER", 4)
-    apart = sweep(where, rule, {"learning_rate": rates}, steps=70, seed=3)
-    for field in ("kept_steps", "diverged_at"):
-        assert torch.equal(getattr(together, field), getattr(apart, field))
-    for field in ("weights", "losses"):
-        assert torch.allclose(getattr(together, field), getattr(apart, field), rtol=1e-12, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("steps", [1, 31, 32, 33, 64, 65, 200])

@@ -14,7 +14,6 @@ from refusals import refusals
 from weightlab.ensembles.choices import RATES, first_gradient, start_choices
 from weightlab.ensembles.panel import EnsemblePanel
 from weightlab.ensembles.run import train_together
-from weightlab.stage.controls import Question
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -129,16 +128,3 @@ test_bad_arguments_are_refused = refusals(EnsemblePanel, {
     "did you mean 'depth'": {"dept": 3},
     "device": {"device": "gpu9"},
 })
-
-
-# ---- the wire ----------------------------------------------------------------------------------------------------
-
-
-def test_a_question_waits_for_the_end_of_the_run() -> None:
-    panel = EnsemblePanel(questions=[Question("how many?", lambda panel: panel.count_over(0.05))], **SMALL)
-    panel.predict(1, 3)
-    panel.run(steps=2)
-    assert panel.questions[0]["measured"] is None
-    panel.run()
-    right = panel.share_right()
-    assert right is not None and panel.questions[0]["measured"] == str(sum(one > 0.05 for one in right.values()))

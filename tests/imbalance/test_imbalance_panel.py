@@ -12,7 +12,6 @@ from panel_support import columns, say, wait_for
 from weightlab.imbalance.panel import ImbalancePanel
 from weightlab.imbalance.picture import CELLS
 from weightlab.imbalance.run import ImbalanceExperiment, train_imbalanced
-from weightlab.stage.controls import Question
 from weightlab.theory import imbalance as theory
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
@@ -92,15 +91,3 @@ def test_the_reading_puts_theory_beside_what_was_measured() -> None:
     without = rows["batches without a rare example"]
     assert float(without["measured"]) == pytest.approx(float(without["theory"]), abs=0.1)
     assert float(rows["accuracy (theory: never “rare”)"]["theory"]) == 0.98
-
-
-def test_a_prediction_waits_for_the_settings_that_can_tell() -> None:
-    def at_100(panel: ImbalancePanel) -> float | None:
-        return panel.untrained_share if panel.values["ratio"] == 100 else None
-
-    panel = ImbalancePanel(questions=[Question("share at 1:100?", at_100, tolerance=0.5)], **QUICK)
-    panel.predict(1, 0.01)
-    assert panel.questions[0]["measured"] is None
-    panel.set(ratio=100)
-    assert panel.predictions[0].verdict.startswith("As predicted")
-    assert panel.best_threshold(("0.5", "0.0001")) in {"0.5", "0.0001"}

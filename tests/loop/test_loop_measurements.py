@@ -7,7 +7,6 @@ import torch
 
 from weightlab.loop.experiment import USUAL_ORDER
 from weightlab.loop.measurements import (
-    accumulated_difference,
     gradient_of_a_mistake,
     inference_cost,
     order_difference,
@@ -67,7 +66,3 @@ def test_zero_grad_may_stand_anywhere_between_step_and_backward() -> None:
         order_difference((1, 2, 3, 5, 6))
     with pytest.raises(ValueError, match="NameError"):
         order_difference((6, 5, 4, 3, 2, 1))
-
-
-def test_two_batches_summed_at_half_the_rate_are_the_full_batch() -> None:
-    assert accumulated_difference(0.05) < 1e-12 < 0.1 < accumulated_difference(0.1)

@@ -20,14 +20,10 @@ from weightlab.loop.experiment import (
     LoopExperiment,
 )
 from weightlab.loop.problems import PROBLEMS
-from weightlab.loop.run import UpdateLoop, load_optimizers, run_loop, run_updates
+from weightlab.loop.run import UpdateLoop, run_loop, run_updates
 from weightlab.theory.loop import line_gradient, logit_gradient, steps_moved
 
 RATES = st.floats(0.001, 0.3)
-
-
-def test_the_first_optimizer_can_be_made_beforehand() -> None:
-    assert load_optimizers() == "torch.optim is ready"
 
 
 # ---- one line a step ---------------------------------------------------------------------------------------------

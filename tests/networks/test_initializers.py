@@ -179,13 +179,10 @@ def test_fans_count_as_torch_counts_them() -> None:
 
 def test_settings_are_frozen_hashable_and_survive_copies() -> None:
     chosen = initialization("normal", std=0.5)
-    assert chosen.std == 0.5
     assert chosen == initialization("normal", std=0.5) and hash(chosen) == hash(initialization("normal", std=0.5))
     assert copy.deepcopy(chosen) == pickle.loads(pickle.dumps(chosen)) == chosen
     assert chosen.replace(std=0.1) == initialization("normal", std=0.1)
     assert chosen.label == "N(0, σ²) std=0.5"
-    assert initialization("xavier_normal", gain=5 / 3).label == "Xavier normal gain=1.67"
-    assert initialization("he_normal", mode="fan_out").label == "He normal fan_out"
     with pytest.raises(AttributeError):
         chosen.std = 1.0  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="^initialization has no setting 'width'$"):
@@ -193,9 +190,8 @@ def test_settings_are_frozen_hashable_and_survive_copies() -> None:
     with pytest.raises(AttributeError, match="^initialization has no setting 'std'$"):
         _ = object.__new__(InitializationSettings).std
     kept = initialization("he_normal", gain=2.0, mode="fan_out")
-    assert kept.replace() == kept and kept.replace(gain=3).gain == 3.0 and kept.replace(gain=3).mode == "fan_out"
-    assert initialization("he_normal", gain="activation").replace(mode="fan_out").gain == "activation"
-    assert [initialization(name).gain for name in ("zeros", "he_normal")] == ["auto", "auto"]
+    assert kept.label == "He normal gain=2 fan_out" and kept.replace() == kept
+    assert (kept.replace(gain=3).gain, kept.replace(gain=3).mode) == (3.0, "fan_out")
 
 
 REFUSALS: dict[str, Callable[[], object]] = {

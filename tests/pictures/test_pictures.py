@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from weightlab.descent.landscapes import LANDSCAPES, landscape
-from weightlab.pictures.contours import contour_backdrop, map_backdrop
-from weightlab.pictures.picture import Axis, Bowl, Picture, Reference, Series, TableBuilder, View
+from weightlab.pictures.contours import contour_backdrop
+from weightlab.pictures.picture import Axis, Bowl, Picture, Reference, TableBuilder, View
 from weightlab.pictures.still import still
 from weightlab.pictures.style import new_figure, to_still
 from weightlab.stage.stage import Stage
@@ -30,16 +30,6 @@ def example() -> Picture:
         Reference("bars", "marks", "theory", np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])),
     )
     return Picture(views, table.table, t.astype(np.float32), tuple(table.series), references, summary="an example")
-
-
-def test_a_picture_refuses_a_table_and_steps_that_do_not_match() -> None:
-    with pytest.raises(ValueError, match="one step a row"):
-        Picture((), np.zeros((3, 2), np.float32), np.zeros(2, np.float32), ())
-
-
-def test_a_picture_refuses_a_series_in_a_view_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="'nowhere'"):
-        Picture((), np.zeros((1, 1), np.float32), np.zeros(1, np.float32), (Series("nowhere", "curve", "loss", (0,)),))
 
 
 def test_the_scene_is_sent_again_only_when_the_views_change() -> None:
@@ -92,13 +82,3 @@ def test_a_bowls_ellipses_lie_at_the_levels_that_an_image_would_have(condition_n
     assert bowl.levels[-1] == pytest.approx(float(losses.max()))
     lowest = min(2e-4 * float(losses.max()), float(losses.flatten().quantile(0.01)))
     assert bowl.levels[0] == pytest.approx(lowest, rel=0.05)
-
-
-def test_a_map_leaves_out_what_is_not_a_number() -> None:
-    import io
-
-    from matplotlib.image import imread
-
-    values = np.array([[0.0, 1.0], [np.nan, 0.5]])
-    image = imread(io.BytesIO(map_backdrop(values, low=0.0, high=1.0).png), format="png")
-    assert image[0, 0, 3] == 0 and image[1, 0, 3] > 0.8  # the first row of the values is at the bottom

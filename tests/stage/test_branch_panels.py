@@ -13,7 +13,6 @@ from weightlab.descent.run import descend
 from weightlab.playground.panel import TrainingPanel
 from weightlab.signals.panel import SignalPanel
 from weightlab.toys.panel import MOST_EARLIER, DescentPanel
-from weightlab.training.run import train
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -121,17 +120,6 @@ def _traces(panel: TrainingPanel) -> dict[str, Any]:
     return {one.name: one.points for one in panel._shown.references if one.kind == "trace"}
 
 
-def test_a_branch_of_a_real_run_equals_the_run_with_those_settings_from_the_start() -> None:
-    panel = _network()
-    trunk = panel.run()
-    panel.branch(70, learning_rate=0.3)
-    assert panel.transport["state"] == "paused" and panel._training is not None and panel._training.steps_done == 70
-    record = panel.run()
-    assert panel.experiment.changes == ((70, "learning_rate", 0.3),)
-    assert torch.equal(record.weight_paths, train(panel.experiment).weight_paths)
-    assert torch.equal(record.losses[:70], trunk.losses[:70]) and not torch.equal(record.losses, trunk.losses)
-
-
 def test_the_run_before_stays_on_the_picture_of_the_branch() -> None:
     panel = _network()
     trunk = panel.run()
@@ -155,12 +143,3 @@ def test_a_branch_of_a_real_run_is_refused_where_it_cannot_be() -> None:
     with pytest.raises(ValueError, match="another depth"):
         panel.branch(10, depth=5)
     assert panel._training is not None and panel._training.steps_done == 50 and panel.values["depth"] == 2
-
-
-def test_a_setting_changed_by_hand_before_the_branch_is_kept() -> None:
-    panel = _network()
-    panel.run(30)
-    panel.set(learning_rate=0.01)
-    panel.run(60)
-    panel.branch(60, momentum=0.2)
-    assert panel.experiment.changes == ((30, "learning_rate", 0.01), (60, "momentum", 0.2))

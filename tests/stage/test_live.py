@@ -7,14 +7,9 @@ import threading
 import time
 from typing import Any
 
+from panel_support import wait_for
+
 from weightlab.stage.worker import Worker
-
-
-def wait_for(condition: Any, seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        time.sleep(0.002)
 
 
 def test_a_burst_of_settings_is_merged_and_the_newest_wins() -> None:

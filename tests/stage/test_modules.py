@@ -76,13 +76,9 @@ def test_a_circle_is_refused(tmp_path: Path) -> None:
     "line",
     [
         'import * as two from "./two.js";',
-        'import two from "./two.js";',
         'import { two as deux } from "./two.js";',
-        'import "./two.js";',
         'import { two } from "elsewhere";',
-        "export { one };",
         "export let one = 1;",
-        'export * from "./two.js";',
     ],
 )
 def test_another_form_of_import_or_export_is_refused(tmp_path: Path, line: str) -> None:

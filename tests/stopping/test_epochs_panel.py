@@ -48,14 +48,6 @@ def test_the_stopping_sliders_move_the_stop_and_train_nothing() -> None:
     assert panel.reading[-1]["verdict"].startswith("No rule stops this run before its end.")
 
 
-def test_a_run_seen_before_is_not_trained_again() -> None:
-    panel = EpochsPanel(**QUICK)
-    first = panel.record
-    panel.set(width=8)
-    panel.set(width=12)
-    assert panel.trained == 2 and panel.record is first
-
-
 def test_the_reading_has_the_share_that_true_answers_would_give() -> None:
     panel = EpochsPanel(label_noise=0.4)
     row = next(row for row in panel.reading if row["label"].startswith("training labels"))

@@ -57,16 +57,6 @@ def test_patience_is_the_loop_that_everybody_writes(losses: list[float], patienc
     assert Patience(patience).stops_at(curve(losses)) == expected
 
 
-@given(losses=st.lists(st.floats(0, 10), min_size=1, max_size=30), patience=st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
-def test_a_rule_asked_as_the_curve_grows_stops_where_it_stops_asked_afterwards(
-    losses: list[float], patience: int
-) -> None:
-    rule, whole = Patience(patience), curve(losses)
-    live = next((n - 1 for n in range(1, len(losses) + 1) if rule.stops_at(curve(losses[:n])) is not None), None)
-    assert live == rule.stops_at(whole)
-
-
 def test_targets_and_budgets_stop_at_the_first_validation_that_reaches_them() -> None:
     seen = curve([3.0, 2.0, 1.0, 2.0], [0.1, 0.6, 0.5, 0.9])
     assert Target(loss=2.0).stops_at(seen) == 1 and Target(accuracy=0.55).stops_at(seen) == 1

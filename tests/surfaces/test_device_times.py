@@ -43,14 +43,6 @@ def test_the_operations_are_those_that_pytorch_starts_whatever_the_size(width: i
     assert counter.count == step_operations()
 
 
-def test_larger_networks_take_longer_and_work_faster() -> None:
-    times = time_steps((8, 512), seconds=0.05)
-    assert set(times.seconds) >= {"cpu"}
-    small, large = times.seconds["cpu"]
-    assert 0 < small < large
-    assert times.rates("cpu")[1] > times.rates("cpu")[0]
-
-
 def test_a_device_that_is_absent_is_named() -> None:
     with pytest.raises(ValueError, match="this computer has"):
         time_steps((8,), devices=("cuda:99",))

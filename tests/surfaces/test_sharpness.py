@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from refusals import refusals
@@ -86,19 +84,6 @@ def test_a_change_midway_moves_the_limit_from_then_on() -> None:
 def test_a_rule_without_a_closed_form_has_no_limit() -> None:
     record = watch_sharpness(small(optimizer=optimizer("adam"), steps=10), every=5)
     assert torch.isnan(record.limits).all() and record.reached is None
-
-
-def test_the_swing_is_the_steps_part_along_the_sharpest_direction() -> None:
-    watch = SharpnessWatch(small(steps=20), every=5)
-    for step in watch:
-        if step == 4:
-            before, direction = flat_weights(watch.training.network), watch.meter.direction
-        if step == 5:
-            moved = flat_weights(watch.training.network) - before
-    assert direction is not None
-    swings = watch.record().swings
-    assert math.isnan(swings[0])
-    assert float(swings[1]) == pytest.approx(float(moved @ direction))
 
 
 @pytest.mark.parametrize(("learning_rate", "momentum"), [(0.25, 0.0), (0.4, 0.0), (0.4, 0.9)])

@@ -12,8 +12,9 @@ from panel_support import columns, say, wait_for
 from weightlab.rules.update_rules import optimizer
 from weightlab.stage.controls import Question
 from weightlab.stage.panel import Panel
+from weightlab.surfaces.figures import edge_figure
 from weightlab.surfaces.panel import GRID, SurfacePanel
-from weightlab.surfaces.sharpness import edge_experiment, noisy_digits, watch_sharpness
+from weightlab.surfaces.sharpness import edge_experiment, noisy_digits, watch_seeds, watch_sharpness
 from weightlab.surfaces.sharpness_panel import EVERY, SharpnessPanel
 from weightlab.surfaces.weight_paths import look
 
@@ -127,3 +128,13 @@ def test_batches_and_nesterov_are_said_in_the_reading() -> None:
     assert "with batches it need not hold" in panel.reading[-1]["verdict"] and panel.unused == ["rule"]
     panel.set(batch_size=0, rule="nesterov", momentum=0.9)
     assert panel.reading[0]["theory"] == f"{3.8 / 2.8 / 0.4:.3g}" and panel.unused == []
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------
+
+
+def test_the_edge_is_drawn_at_theorys_limit() -> None:
+    records = watch_seeds(edge_experiment(noisy_digits(), width=4, steps=20), range(2))
+    axes = edge_figure({"η = 0.4": records}, since=10).axes[0]
+    assert len(axes.lines) == 3 and np.asarray(axes.lines[-1].get_ydata())[0] == pytest.approx(5.0)
+    assert "limit 5" in axes.texts[0].get_text()

@@ -58,17 +58,6 @@ def test_directions_are_as_long_as_the_networks_filters(kind: str) -> None:
             assert torch.allclose(part.view(len(parameter), -1).norm(dim=1), expected, rtol=1e-5)
 
 
-def test_a_flat_path_is_held_whole_by_its_plane() -> None:
-    generator = torch.Generator().manual_seed(0)
-    basis = torch.linalg.qr(torch.randn(50, 2, generator=generator, dtype=torch.float64)).Q
-    path = torch.randn(20, 2, generator=generator, dtype=torch.float64) @ basis.T + 1.0
-    plane = path_plane(path)
-    assert plane.explained is not None and sum(plane.explained) == pytest.approx(1.0)
-    a, b = plane.coordinates(path).unbind(-1)
-    assert torch.allclose(plane.points(a, b), path, atol=1e-12)
-    assert float(plane.across @ plane.up) == pytest.approx(0.0, abs=1e-12)
-
-
 def test_a_real_path_is_told_with_the_share_its_plane_explains() -> None:
     path = follow(small(steps=40), every=4).weights
     plane = path_plane(path)

@@ -75,14 +75,6 @@ def test_what_a_plane_leaves_out_is_told_as_a_share_of_the_fall(path: WeightPath
     assert float(view.plane_losses[0]) + left_out(path, view) * fall == pytest.approx(float(path.losses[0]), rel=1e-5)
 
 
-def test_what_is_drawn_passes_through_what_was_measured(path: WeightPath) -> None:
-    view = look(path, points=5)
-    across, up, losses = view.drawn(4)
-    assert losses.shape == (17, 17) and torch.allclose(across[::4], view.across, atol=1e-5)
-    assert torch.allclose(losses[::4, ::4].float(), view.losses, rtol=1e-5)
-    assert float(losses.min()) >= float(view.losses.min()) - 1e-6 and up[-1] == view.up[-1]
-
-
 def test_a_run_that_diverges_is_followed_as_far_as_it_is_finite() -> None:
     path = follow(path_experiment(MOONS, learning_rate=1e4, momentum=0.98, batch_size=20, width=8, steps=200))
     assert torch.isfinite(path.losses).all() and torch.isfinite(path.weights).all()

@@ -45,21 +45,6 @@ def test_roots_are_the_eigenvalues_of_the_iteration(rule: str, eta: float, mu: f
     assert abs(larger) >= abs(smaller) * (1 - 1e-9)
 
 
-@few
-@given(eta=rates, mu=momenta, eigenvalue=curvatures)
-def test_complex_heavy_ball_roots_have_modulus_root_mu_whatever_the_learning_rate(
-    eta: float, mu: float, eigenvalue: float
-) -> None:
-    larger, smaller = (complex(root) for root in theory.heavy_ball_roots(eta, mu, eigenvalue))
-    inside = (1 - math.sqrt(mu)) ** 2 * 1.000001 < eta * eigenvalue < (1 + math.sqrt(mu)) ** 2 * 0.999999
-    if inside:
-        assert larger.imag != 0
-        assert abs(larger) == pytest.approx(math.sqrt(mu), rel=1e-9)
-        assert abs(smaller) == pytest.approx(math.sqrt(mu), rel=1e-9)
-    else:
-        assert abs(larger) >= math.sqrt(mu) * (1 - 1e-3)
-
-
 def test_a_map_over_learning_rate_and_momentum_equals_its_single_points() -> None:
     eta = torch.linspace(0.0, 1.0, 7, dtype=torch.float64)[:, None]
     mu = torch.linspace(0.0, 0.99, 5, dtype=torch.float64)
@@ -159,13 +144,6 @@ def check_error_path(rule: str, eta: float, mu: float, eigenvalue: float) -> Non
         measured.append(state[0])
     path = theory.error_path(rule, eta, mu, eigenvalue, 60)
     assert path.numpy() == pytest.approx(measured, rel=1e-6, abs=1e-6)
-
-
-def test_at_a_double_root_the_error_is_a_line_times_a_power() -> None:
-    eta, mu, rate = theory.best_heavy_ball(1.0, 16.0)
-    t = torch.arange(41, dtype=torch.float64)
-    torch.testing.assert_close(theory.error_path("momentum", eta, mu, 1.0, 40), rate**t * (1 + t * (1 - rate)))
-    torch.testing.assert_close(theory.error_path("momentum", eta, mu, 16.0, 40), (-rate) ** t * (1 + t * (1 + rate)))
 
 
 def test_regimes_name_what_a_learner_at_rest_does() -> None:
