@@ -190,7 +190,7 @@ def test_settings_are_frozen_hashable_and_survive_copies() -> None:
     with pytest.raises(AttributeError, match="^initialization has no setting 'std'$"):
         _ = object.__new__(InitializationSettings).std
     kept = initialization("he_normal", gain=2.0, mode="fan_out")
-    assert kept.label == "He normal gain=2 fan_out" and kept.replace() == kept
+    assert kept.label == "He normal fan_out gain=2" and kept.replace() == kept
     assert (kept.replace(gain=3).gain, kept.replace(gain=3).mode) == (3.0, "fan_out")
 
 
