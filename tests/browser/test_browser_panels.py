@@ -1,67 +1,45 @@
-"""The three panels in a real JupyterLab in Chromium: drag, play, train, stop, run the cell again, reload."""
+"""Two panels in a real JupyterLab in Chromium: drag, type, branch, take home.
+
+All panels and controls: test_browser_labs.py. By keyboard: test_accessibility.py. What a class does to them:
+test_drills.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import nbformat
 import pytest
 from browser_support import LabBrowser, NotebookPage
+from drill_support import open_cells
+from reach_support import panel, wait
 
-NOTEBOOK = "panels.ipynb"
-IMPORTS = """import threading
-
-from ipywidgets.widgets.widget import _instances
-from weightlab.toys.panel import DescentPanel
-from weightlab.signals.panel import SignalPanel
-from weightlab.playground.panel import TrainingPanel"""
 CELLS = (
-    IMPORTS,
+    "from weightlab.signals.panel import SignalPanel\n"
     "descent = DescentPanel('rotated_quadratic', ('gradient_descent', 'momentum', 'nesterov'), steps=300)\ndescent",
     "signal = SignalPanel()\nsignal",
-    "training = TrainingPanel(depth=8, width=32, steps=5000)\ntraining",
 )
-DESCENT, SIGNAL, TRAINING = 0, 1, 2
+DESCENT, SIGNAL = 0, 1
 
 STATE = """index => {
     const stage = document.querySelectorAll('.weightlab')[index].weightlab;
-    return {...stage.stats, place: stage.place, playing: stage.playing, columns: stage.table.columns,
-            state: stage.model.get('transport').state, first: Array.from(stage.table.data.slice(0, 12)),
+    return {...stage.stats, rows: stage.table.rows,
             last: Array.from(stage.table.data.slice((stage.table.rows - 1) * stage.table.columns).slice(0, 4))};
 }"""
 
 
 @pytest.fixture(scope="module")
 def opened(lab: LabBrowser) -> Iterator[NotebookPage]:
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab.server.folder / NOTEBOOK)
-    page = lab.open(NOTEBOOK, height=1000)
+    page = open_cells(lab, "panels.ipynb", *CELLS)
     page.run_all()
-    page.page.wait_for_function("() => document.querySelectorAll('.weightlab').length === 3", timeout=30_000)
+    page.page.wait_for_function("() => document.querySelectorAll('.weightlab').length === 2", timeout=30_000)
     yield page
+    assert page.cell_errors() == [] and page.errors == []
     page.close()
 
 
 def state(opened: NotebookPage, index: int) -> dict[str, Any]:
     found: dict[str, Any] = opened.page.evaluate(STATE, index)
-    return found
-
-
-def wait(opened: NotebookPage, index: int, condition: str, seconds: float = 20.0) -> None:
-    """Wait until `condition`, JavaScript over `stage`, holds for the panel at `index`."""
-    script = f"""index => {{
-        const root = document.querySelectorAll('.weightlab')[index];
-        const stage = root && root.weightlab;
-        return Boolean(stage && ({condition}));
-    }}"""
-    opened.page.wait_for_function(script, arg=index, timeout=seconds * 1000)
-
-
-def panel(opened: NotebookPage, index: int) -> Any:
-    found = opened.page.locator(".weightlab").nth(index)
-    found.scroll_into_view_if_needed()
     return found
 
 
@@ -79,13 +57,6 @@ def drag(opened: NotebookPage, index: int, name: str, positions: list[int]) -> N
         [index, name, positions],
     )
     wait(opened, index, "!stage.sentAt.size && !Object.keys(stage.pending).length")
-
-
-def test_all_panels_show_without_an_error(opened: NotebookPage) -> None:
-    for index in (DESCENT, SIGNAL, TRAINING):
-        panel(opened, index)
-        wait(opened, index, "stage.stats.frames > 0 && stage.table.rows > 0")
-    assert opened.cell_errors() == [] and opened.errors == []
 
 
 def test_dragging_a_slider_redraws_and_ends_on_the_last_value(opened: NotebookPage) -> None:
@@ -177,58 +148,6 @@ def test_a_drag_over_whole_pictures_asks_nobody_either(opened: NotebookPage) -> 
     assert opened.ask_kernel("signal.values['depth']") == moved["bars"][-1][0]
 
 
-def test_a_thousand_events_end_on_the_last_and_show_nothing_older_after_it(opened: NotebookPage) -> None:
-    panel(opened, DESCENT)
-    wait(opened, DESCENT, "!stage.local.size")
-    seen = opened.page.evaluate(
-        """async () => {
-            const stage = document.querySelector('.weightlab').weightlab;
-            const slider = document.querySelector('.weightlab input[data-name=momentum]');
-            const places = [];
-            for (let i = 0; i < 1000; i++) {
-                slider.value = i % 60;
-                slider.dispatchEvent(new Event('input', {bubbles: true}));
-                if (i % 20 === 19) await new Promise(requestAnimationFrame);
-            }
-            const wanted = stage.settings().momentum;
-            const end = performance.now() + 3000;
-            while (performance.now() < end) {
-                places.push(stage.settings().momentum);
-                await new Promise(requestAnimationFrame);
-            }
-            return {wanted, others: places.filter(value => value !== wanted), shown: stage.model.get('values').momentum,
-                    waiting: stage.local.size, fan: Boolean(stage.fanShown)};
-        }"""
-    )
-    assert seen["others"] == [] and seen["shown"] == seen["wanted"] and seen["waiting"] == 0 and not seen["fan"]
-    assert opened.ask_kernel("descent.values['momentum']") == seen["wanted"]
-
-
-def test_a_fan_that_another_slider_has_made_old_is_not_shown(opened: NotebookPage) -> None:
-    panel(opened, DESCENT)
-    fan_of(opened, "learning_rate")
-    drag(opened, DESCENT, "momentum", [10, 11, 12])
-    wait(opened, DESCENT, "!stage.local.size")
-    stale = "!stage.fans.current('learning_rate') || stage.fans.current('learning_rate').values.momentum"
-    assert opened.page.evaluate(
-        f"() => {{ const stage = document.querySelector('.weightlab').weightlab; return {stale}; }}"
-    ) in (True, opened.ask_kernel("descent.values['momentum']"))
-    drag(opened, DESCENT, "learning_rate", [41])
-    wait(opened, DESCENT, "!stage.local.size && !stage.fanShown")
-    last = opened.page.evaluate(SHOWN)["table"][-12:]
-    kernel = opened.ask_kernel("descent._shown.table[-1].tolist()")
-    assert last == pytest.approx(kernel, rel=1e-5)
-
-
-def test_what_the_kernel_refuses_leaves_the_last_good_picture(opened: NotebookPage) -> None:
-    panel(opened, DESCENT)
-    fan_of(opened, "momentum")
-    drag(opened, DESCENT, "momentum", [0])  # Nesterov needs a momentum: no picture in the fan, and the kernel explains
-    wait(opened, DESCENT, "!stage.local.size && stage.notice.textContent.includes('Nesterov')")
-    drag(opened, DESCENT, "momentum", [20])
-    wait(opened, DESCENT, "!stage.local.size && stage.notice.hidden")
-
-
 def test_a_number_can_be_typed_and_a_bad_one_is_explained(opened: NotebookPage) -> None:
     box = panel(opened, DESCENT).locator("input[data-exact=learning_rate]")
     rows = state(opened, DESCENT)["rows"]
@@ -244,136 +163,12 @@ def test_a_number_can_be_typed_and_a_bad_one_is_explained(opened: NotebookPage) 
     wait(opened, DESCENT, "stage.model.get('values').learning_rate === 0.05 && !stage.model.get('notice').text")
 
 
-def test_the_keyboard_plays_steps_and_jumps(opened: NotebookPage) -> None:
-    panel(opened, DESCENT).focus()
-    keyboard = opened.page.keyboard
-    keyboard.press("Home")
-    wait(opened, DESCENT, "stage.place === 0")
-    keyboard.press("ArrowRight")
-    wait(opened, DESCENT, "stage.place === 1")
-    keyboard.press("End")
-    wait(opened, DESCENT, "stage.place === stage.table.rows - 1")
-    keyboard.press("Space")
-    wait(opened, DESCENT, "stage.playing && stage.place > 3 && stage.place < stage.table.rows - 1")
-    keyboard.press("Space")
-    wait(opened, DESCENT, "!stage.playing")
-
-
-def test_arrow_keys_move_a_slider_and_not_the_notebooks_cells(opened: NotebookPage) -> None:
-    slider = panel(opened, DESCENT).locator("input[data-name=momentum]")
-    slider.focus()
-    before = slider.input_value()
-    opened.page.keyboard.press("ArrowRight")
-    assert int(slider.input_value()) == int(before) + 1
-    assert slider.evaluate("node => document.activeElement === node")
-
-
-def test_a_click_on_the_landscape_moves_the_start(opened: NotebookPage) -> None:
-    panel(opened, DESCENT)
-    spot = opened.page.evaluate(
-        """() => {
-            const stage = document.querySelectorAll('.weightlab')[0].weightlab;
-            const plot = stage.plots.find(p => p.view.name === 'plane');
-            const box = stage.board.getBoundingClientRect();
-            return [box.x + plot.x.at(1.5), box.y + plot.y.at(1.0)];
-        }"""
-    )
-    opened.page.mouse.click(*spot)
-    wait(opened, DESCENT, "Math.abs(stage.model.get('values').start_x - 1.5) < 0.05 && !stage.sentAt.size")
-    assert abs(state(opened, DESCENT)["first"][1] - 1.0) < 0.05
-
-
-def test_training_runs_obeys_and_stops(opened: NotebookPage) -> None:
-    found = panel(opened, TRAINING)
-    start = state(opened, TRAINING)
-    found.locator("[data-action=start]").click()
-    wait(opened, TRAINING, "stage.table.rows > 20 && stage.model.get('transport').state === 'running'")
-    drag(opened, TRAINING, "learning_rate", [70])
-    wait_for_change = opened.ask_kernel("[list(change) for change in training._training.changes]")
-    assert [name for _, name, _ in wait_for_change] == ["learning_rate"]
-    found.locator("[data-action=pause]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'paused'")
-    found.locator("[data-action=step]").click()
-    wait(opened, TRAINING, "!stage.sentAt.size")
-    found.locator("[data-action=start]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'running'")
-    found.locator("[data-action=stop]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'stopped'")
-    rows = state(opened, TRAINING)["rows"]
-    opened.page.wait_for_timeout(300)
-    assert state(opened, TRAINING)["rows"] == rows
-    found.locator("[data-action=reset]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'idle' && stage.table.rows === 1")
-    assert state(opened, TRAINING)["first"][2:] == start["first"][2:]
-    assert opened.errors == []
-
-
-def test_a_reloaded_page_shows_the_run_that_goes_on(opened: NotebookPage) -> None:
-    panel(opened, TRAINING).locator("[data-action=start]").click()
-    wait(opened, TRAINING, "stage.table.rows > 10")
-    done = opened.ask_kernel("training._training.steps_done")
-    opened.command("docmanager:save")
-    opened.page.reload()
-    opened.page.wait_for_function("() => document.querySelectorAll('.weightlab').length === 3", timeout=60_000)
-    opened.settle("panel.sessionContext.ready.then(() => true)")
-    wait(opened, TRAINING, "stage.table.rows > 10 && stage.model.get('transport').state === 'running'")
-    assert opened.ask_kernel("training._training.steps_done") > done
-    panel(opened, TRAINING).locator("[data-action=stop]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'stopped'")
-
-
-def test_running_the_cell_again_leaves_one_run_one_thread_and_no_more_widgets(opened: NotebookPage) -> None:
-    counts = []
-    for _ in range(5):
-        opened.run_cell(3)
-        wait(opened, TRAINING, "stage.table.rows === 1 && stage.model.get('transport').state === 'idle'")
-        panel(opened, TRAINING).locator("[data-action=start]").click()
-        wait(opened, TRAINING, "stage.table.rows > 3")
-        threads = "[t.name for t in threading.enumerate() if t.name.startswith('weightlab Training')]"
-        counts.append((len(opened.ask_kernel(threads)), opened.ask_kernel("len(_instances)")))
-    assert counts[0][0] == 1 and len(set(counts)) == 1
-    panel(opened, TRAINING).locator("[data-action=stop]").click()
-    wait(opened, TRAINING, "stage.model.get('transport').state === 'stopped'")
-    assert opened.cell_errors() == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_labels_stand_out_from_the_page_in_both_themes(opened: NotebookPage, theme: str) -> None:
-    opened.theme(theme)
-    panel(opened, SIGNAL)
-    contrast = opened.page.evaluate(
-        """() => {
-            const stage = document.querySelectorAll('.weightlab')[1].weightlab;
-            stage.redrawAll();
-            const light = colour => {
-                const canvas = document.createElement('canvas').getContext('2d');
-                canvas.fillStyle = colour;
-                canvas.fillRect(0, 0, 1, 1);
-                const part = v => { v /= 255; return v <= 0.03928 ? v / 12.92 : Math.pow((v + 0.055) / 1.055, 2.4); };
-                const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
-                return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-            };
-            const theme = readTheme2(stage.root);
-            const pair = [light(theme.ink), light(theme.paper)].sort((a, b) => b - a);
-            return (pair[0] + 0.05) / (pair[1] + 0.05);
-        }""".replace(
-            "readTheme2(stage.root)",
-            "(style => ({ink: style.color, paper: style.backgroundColor}))(getComputedStyle(stage.root))",
-        )
-    )
-    assert contrast > 7
-
-
 def test_theory_waits_for_the_prediction_and_what_is_typed_elsewhere_stays(lab: LabBrowser) -> None:
     source = """from weightlab.stage.controls import Question
-from weightlab.toys.panel import DescentPanel
 asked = [Question("η?", lambda panel: 0.2, explain="2/λ."), Question("who?", lambda panel: "a", options=("a", "b"))]
 panel = DescentPanel("quadratic", questions=asked)
 panel"""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab.server.folder / "questions.ipynb")
-    opened = lab.open("questions.ipynb")
+    opened = open_cells(lab, "questions.ipynb", source)
     opened.run_all()
     found = panel(opened, 0)
     found.get_by_text("appear here after your predictions").wait_for(timeout=10_000)
@@ -446,19 +241,3 @@ def test_settings_travel_as_a_text_and_the_changed_line_of_the_program_is_marked
     assert saved.value.suggested_filename == "descent_program.py"  # signal.py would stand in for Python's own module
     assert saved.value.path().read_text(encoding="utf-8") == opened.ask_kernel("descent.program")
     home.locator("summary").click()
-
-
-def test_a_silent_kernel_is_named(opened: NotebookPage) -> None:
-    """The last of this file: the panels' kernel is gone then."""
-    opened.settle("panel.sessionContext.restartKernel().then(() => true)")
-    panel(opened, DESCENT)
-    opened.page.evaluate(
-        """() => {
-            const slider = document.querySelector('.weightlab input[data-name=learning_rate]');
-            slider.value = 10;
-            slider.dispatchEvent(new Event('input', {bubbles: true}));
-        }"""
-    )
-    said = panel(opened, DESCENT).locator(".wl-silence")
-    said.wait_for(state="visible", timeout=10_000)
-    assert "run this panel's cell again" in said.inner_text()

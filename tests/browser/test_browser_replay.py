@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from offline_pages import OfflineBrowser, OfflinePage
 
 from weightlab.descent.landscapes import landscape_from_function
 from weightlab.playground.panel import TrainingPanel
-from weightlab.signals.panel import SignalPanel
 from weightlab.stage.packed import rounded
 from weightlab.stage.panel import Panel
 from weightlab.toys.panel import DescentPanel
@@ -141,39 +139,6 @@ def test_a_value_that_the_page_does_not_hold_is_refused(
     assert nothing_went_wrong(page)
 
 
-def test_keys_play_and_step_wherever_the_focus_is(offline: OfflineBrowser, toy_file: Path) -> None:
-    page = offline.open(toy_file)
-    page.wait("stage.stats.frames > 0")
-    for focused in ("", "stage.root.focus()"):
-        if focused:
-            page.ask(focused)
-        page.page.keyboard.press("Home")
-        page.wait("stage.place === 0")
-        page.page.keyboard.press("ArrowRight")
-        page.wait("stage.place === 1")
-        page.page.keyboard.press("Space")
-        page.wait("stage.playing && stage.place > 2")
-        page.page.keyboard.press("End")
-        page.wait("!stage.playing && stage.place === stage.table.rows - 1")
-    slider = page.page.get_by_label("Learning rate η", exact=True)
-    slider.focus()
-    slider.press("ArrowRight")
-    page.wait(f"{SETTLED} && stage.model.get('values').learning_rate > 0.02")
-    assert nothing_went_wrong(page)
-
-
-def test_settings_that_need_the_lab_are_text_and_pads_stand_still(offline: OfflineBrowser, toy_file: Path) -> None:
-    page = offline.open(toy_file)
-    page.wait("stage.stats.frames > 0")
-    assert page.page.locator(".wl-fixed-value[data-name=steps]").inner_text() == "120"
-    assert (
-        page.page.locator("input[data-name=start_x], select[data-name], .wl-transport [data-action=start]").count() == 0
-    )
-    seq = page.ask("stage.seq")
-    page.page.locator(".wl-moving").click(position={"x": 300, "y": 200})
-    assert page.ask("stage.seq") == seq and page.ask("Object.keys(stage.pending)") == []
-
-
 def test_names_that_look_like_markup_stay_text(offline: OfflineBrowser, tmp_path: Path) -> None:
     bad = "</script><img src=x onerror=window.broken=1>"
     land = landscape_from_function(lambda a, b: a**2 + b**2, ((-2, 2), (-2, 2)), name=bad)
@@ -219,18 +184,6 @@ def test_a_browser_that_is_too_old_keeps_the_picture_and_is_told_why(offline: Of
     assert "newer" in alert.inner_text() and page.locator("figure img").is_visible()
 
 
-def test_colours_follow_the_system(offline: OfflineBrowser, toy_file: Path) -> None:
-    luminance = (
-        "getComputedStyle(stage.root).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0)"
-    )
-    page = offline.open(toy_file, scheme="dark")
-    page.wait("stage.theme && stage.theme.dark")
-    assert page.ask(luminance) < 150
-    page.page.emulate_media(color_scheme="light")
-    page.wait("!stage.theme.dark")
-    assert page.ask(luminance) > 600
-
-
 def test_a_training_run_plays_with_its_regions(offline: OfflineBrowser, tmp_path: Path) -> None:
     panel = TrainingPanel(depth=2, width=8, steps=40, dataset="moons", learning_rate=0.1)
     panel.run()
@@ -245,19 +198,4 @@ def test_a_training_run_plays_with_its_regions(offline: OfflineBrowser, tmp_path
     page.wait("!stage.playing && stage.place === stage.table.rows - 1")
     assert page.page.get_by_role("button", name="Start training").count() == 0
     assert page.page.locator(".wl-fixed-value[data-name=dataset]").inner_text() != "moons"  # its label, as in the menu
-    assert nothing_went_wrong(page)
-
-
-def test_a_slider_of_whole_pictures_moves_bars_and_words(offline: OfflineBrowser, tmp_path: Path) -> None:
-    panel = SignalPanel(depth=6, width=16)
-    panel.save_html(tmp_path / "signal.html", sliders=("depth",))
-    page = offline.open(tmp_path / "signal.html")
-    page.wait("stage.stats.frames > 0")
-    positions: list[Any] = page.ask("stage.model.get('controls').find(c => c.name === 'depth').positions")
-    drag(page, "depth", [3, 4, positions.index(12)])
-    page.wait(SETTLED)
-    panel.set(depth=12)
-    np.testing.assert_array_equal(shown(page), expected(panel))
-    assert page.page.locator(".wl-summary").inner_text() == panel.summary
-    panel.close()
     assert nothing_went_wrong(page)

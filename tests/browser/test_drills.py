@@ -158,16 +158,6 @@ def test_start_and_stop_pressed_quickly_leave_the_state_of_the_last(opened: Note
     assert training.rests()
 
 
-def test_reset_while_a_run_goes_on_begins_with_the_same_weights(opened: NotebookPage, training: Shown) -> None:
-    fresh = training.look("Array.from(stage.table.data.slice(0, stage.table.columns)).map(String)")
-    training.press("start")
-    training.wait_for_rows()
-    training.press("reset")
-    training.wait_for_state("idle")
-    assert training.look("stage.table.rows") == 1 and training.rests()
-    assert training.look("Array.from(stage.table.data.slice(0, stage.table.columns)).map(String)") == fresh
-
-
 def check_burst(opened: NotebookPage, found: dict[str, Any], owner: str) -> None:
     for name, seen in found.items():
         assert seen["value"] == seen["wanted"] != seen["home"], (owner, name, seen)

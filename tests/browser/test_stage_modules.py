@@ -1,14 +1,12 @@
 """The stage's scripts as true ES modules in Chromium, each a file of its own; those in js/pure by their values.
 
-What decodes numbers: test_stage_decoding.py.
 Expected values are worked out here, by other means than the scripts': fractions, NumPy, or by hand.
 """
 
 from __future__ import annotations
 
-import itertools
+import base64
 import math
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from offline_pages import ModulePage, OfflineBrowser
 
 import weightlab
@@ -35,11 +34,6 @@ def js(offline: OfflineBrowser) -> Iterator[ModulePage]:
 def test_a_module_runs_as_one_and_gives_what_it_says(js: ModulePage, file: str) -> None:
     """A name that is imported and not there would be a SyntaxError."""
     assert js.names(file) == (sorted(exports(JS / file)) or ["default"])
-
-
-def test_a_module_that_touches_the_page_would_be_noticed(js: ModulePage) -> None:
-    with pytest.raises(Exception, match="document is not defined"):
-        js.ask("elements.js", "m.make('p')")
 
 
 # ---- numbers as texts, ticks, scales -----------------------------------------------------------------------------
@@ -96,28 +90,6 @@ def test_ticks_of_a_logarithmic_axis(js: ModulePage, low: float, high: float, wa
     assert [tick["text"] for tick in js.ask(SCALES, "m.logTicks(...given)", low, high, wanted)] == texts
 
 
-@pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize(("start", "end"), [(64.0, 482.0), (300.0, 20.0)])
-def test_a_scale_maps_limits_to_pixels_and_back(js: ModulePage, log: bool, start: float, end: float) -> None:
-    limits = (1e-3, 50.0)
-    values = np.geomspace(1e-4, 90, 13)
-    of = np.log if log else np.asarray
-    share = (of(values) - of(limits[0])) / (of(limits[1]) - of(limits[0]))
-    code = """(() => { const s = m.makeScale(...given.slice(0, 4)), at = given[4].map(s.at);
-        return {at, back: at.map(s.value), below: [0, -1].map(s.at)}; })()"""
-    found = js.ask(SCALES, code, log, list(limits), start, end, values.tolist())
-    assert found["at"] == pytest.approx((start + share * (end - start)).tolist())
-    assert found["back"] == pytest.approx(values.tolist())
-    assert [math.isnan(place) for place in found["below"]] == [log, log]
-
-
-def test_the_nearest_position_is_found(js: ModulePage) -> None:
-    positions = [0.001, 0.01, 0.1, 1.0]
-    values = [-5.0, 0.0054, 0.0056, 0.4, 0.9, 77.0]
-    nearest = [int(np.abs(np.array(positions) - value).argmin()) for value in values]
-    assert js.ask(SCALES, "given[1].map(v => m.nearestPosition(given[0], v))", positions, values) == nearest
-
-
 # ---- layout ------------------------------------------------------------------------------------------------------
 
 
@@ -130,17 +102,6 @@ def test_views_stand_below_each_other_where_they_would_be_narrow(
 ) -> None:
     views = [{"cell": [0, 0, 1, 2]}, {"cell": [1, 0, 1, 1]}, {"cell": [1, 1, 1, 1]}]
     assert js.ask(LAYOUT, "m.stackedHeights(...given)", {"widths": [1, 1], "views": views}, width) == heights
-
-
-def test_a_view_has_its_share_of_the_board(js: ModulePage) -> None:
-    views = [{"cell": [0, 0, 1, 2]}, {"cell": [1, 0, 1, 1]}, {"cell": [1, 1, 2, 1]}]
-    scene = {"widths": [2, 1, 1], "heights": [3, 1], "views": views}
-    code = "[0, 1, 2].map(i => m.cellBox(given[0], given[1], i, 800, 400))"
-    assert js.ask(LAYOUT, code, scene, None) == [
-        {"x": 0, "y": 0, "w": 400, "h": 400}, {"x": 400, "y": 0, "w": 200, "h": 300},
-        {"x": 400, "y": 300, "w": 400, "h": 100},
-    ]  # fmt: skip
-    assert js.ask(LAYOUT, code, scene, [300, 220, 220])[2] == {"x": 0, "y": 520, "w": 800, "h": 220}
 
 
 PLOT = """m.layoutView({name: "v", x: {scale: given[0], ticks: []}, y: {scale: given[1], ticks: []}},
@@ -165,18 +126,6 @@ def test_axes_hold_all_numbers_and_end_on_round_ones(js: ModulePage) -> None:
     assert across == pytest.approx([0, 1]) and up == pytest.approx([-5, 5])
 
 
-def test_a_curve_has_its_steps_across_and_room_to_grow(js: ModulePage) -> None:
-    rows = [[float(i)] for i in range(31)]
-    assert limits(js, rows, "curve", [0])[0] == [0, 30]
-    assert limits(js, rows, "curve", [0], last=1000)[0] == [0, 60]  # 40 steps and a little, in twenties
-    assert limits(js, rows, "curve", [0], last=35)[0] == [0, 35]
-
-
-def test_bars_stand_on_zero(js: ModulePage) -> None:
-    across, up = limits(js, [[3.0, 5.0, 4.0]], "bars", [0, 1, 2])
-    assert across == pytest.approx([-0.6, 2.6]) and up[0] <= 0 and up[1] >= 5
-
-
 @pytest.mark.parametrize(
     ("losses", "reached"),
     [
@@ -194,43 +143,7 @@ def test_a_logarithmic_axis_has_whole_decades(
     assert limits(js, [[loss] for loss in losses], "curve", [0], "log")[1] == pytest.approx(reached, rel=1e-9, abs=0)
 
 
-def test_theory_marks_are_inside_as_well(js: ModulePage) -> None:
-    mark = {"view": "v", "kind": "line", "xs": [0.0, 9.0], "ys": [-50.0, math.nan]}
-    assert limits(js, [[1.0], [2.0]], "curve", [0], references=(mark,))[1][0] <= -50
-
-
-@pytest.mark.parametrize(("width", "shown"), [(420, list(range(10))), (200, [0, 3, 6, 9]), (30, [0])])
-def test_names_of_bars_are_thinned_out_until_they_keep_apart(js: ModulePage, width: int, shown: list[int]) -> None:
-    code = """m.axisTicks({area: {w: given[0], h: 100}, view: {x: {ticks: given[1]}},
-        x: {at: (v) => v * given[0] / given[1].length}, y: {log: false, limits: [0, 1]}})"""
-    names = [f"layer {i}" for i in range(10)]
-    found = js.ask(LAYOUT, code, width, names)
-    assert [tick["text"] for tick in found["xTicks"]] == [names[i] for i in shown]
-    stride = shown[1] - shown[0] if len(shown) > 1 else 10
-    assert found["room"] == pytest.approx(stride * width / 10 - 8)
-    assert [tick["value"] for tick in found["yTicks"]] == [0, 0.5, 1]
-
-
 # ---- colours and lines -------------------------------------------------------------------------------------------
-
-
-def test_layers_go_from_dark_to_light(js: ModulePage) -> None:
-    code = "Array.from({length: given[1]}, (_, i) => m.layerColour(i, given[1], given[0]))"
-    for dark in (False, True):
-        texts = js.ask(COLOURS, code, dark, 9)
-        colours = [[int(part) for part in re.findall(r"\d+", text)] for text in texts]
-        light = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in colours]
-        assert light == sorted(light) and len(set(light)) == 9
-    assert texts[-1] == "rgb(253,231,37)" and js.ask(COLOURS, code, False, 1) == ["rgb(68,1,84)"]
-
-
-def test_a_dash_tells_curves_apart_only_where_there_are_several(js: ModulePage) -> None:
-    code = "[0, 1, 7].map(colour => m.dashOf({colour, dashed: given[0]}, given[1]))"
-    assert js.ask(COLOURS, code, False, False) == [[], [], []]
-    assert js.ask(COLOURS, code, False, True) == [[], [8, 4], [8, 4]]
-    assert js.ask(COLOURS, code, True, True) == [[6, 4]] * 3
-    markers = js.ask(COLOURS, "[0, 1, 2, 3, 4].map(m.markerOf)")
-    assert len(set(markers[:4])) == 4 and markers[4] == markers[0]
 
 
 CHANGED = "Array.from(m.changedLines(...given))"
@@ -250,17 +163,54 @@ def test_changed_lines_are_those_that_were_not_there(js: ModulePage, before: str
     assert js.ask(LINES, CHANGED, list(before), list(now)) == changed
 
 
-def test_no_more_lines_are_called_changed_than_must_be(js: ModulePage) -> None:
-    random = np.random.default_rng(3)
-    for _ in range(40):
-        before, now = (list(random.choice(list("abc"), random.integers(0, 7))) for _ in range(2))
-        changed = js.ask(LINES, CHANGED, before, now)
-        assert stays([line for i, line in enumerate(now) if i not in changed], before)
-        fewer = itertools.combinations(range(len(now)), len(now) - len(changed) + 1)
-        assert not any(stays([now[i] for i in kept], before) for kept in fewer)
+# ---- tables ------------------------------------------------------------------------------------------------------
 
 
-def stays(lines: list[str], before: list[str]) -> bool:
-    """Whether these lines were there before, in this order."""
-    rest = iter(before)
-    return all(line in rest for line in lines)
+TABLE = "pure/table.js"
+
+
+# A buffer as it comes out of a longer one, where a Float32Array may not begin.
+BUFFERS = """const buffer = (text) => {
+    const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0)), longer = new Uint8Array(bytes.length + 8);
+    longer.set(bytes, 3);
+    return new DataView(longer.buffer, 3, bytes.length);
+};"""
+
+
+def buffer(values: NDArray[np.float32]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, np.float32).tobytes()).decode()
+
+
+TABLE_OF = f"""(() => {{ {BUFFERS}
+    const [columns, data, steps, more, moreSteps, places] = given;
+    const {{table}} = m.decodePicture({{columns, table: buffer(data), steps: buffer(steps)}});
+    table.append(m.asFloats(buffer(more)), m.asFloats(buffer(moreSteps)));
+    return {{rows: table.rows, step: places.map(p => table.step(p)),
+             at: places.map(p => [0, 1].map(c => table.at(p, c))),
+             rowOf: places.map(p => table.rowOf(p * 10)), end: places.map(p => table.end(p, 1))}};
+}})()"""
+
+
+def test_a_table_grows_and_is_read_between_its_rows(js: ModulePage) -> None:
+    rows = np.array([[0, 1], [2, 5], [4, -3], [8, 0.5], [16, 2]], np.float32)
+    steps = np.array([0, 10, 20, 40, 60], np.float32)
+    places = [-1.0, 0.0, 0.25, 1.0, 2.5, 3.75, 4.0, 9.0]
+    parts = [rows[:2], steps[:2], rows[2:], steps[2:]]
+    found = js.ask(TABLE, TABLE_OF, 2, *map(buffer, parts), places)
+    assert found["rows"] == 5 and found["end"] == places
+    across = [[np.interp(place, range(5), rows[:, column]) for column in (0, 1)] for place in places]
+    np.testing.assert_allclose(found["at"], across, rtol=1e-6)
+    np.testing.assert_allclose(found["step"], np.interp(places, range(5), steps), rtol=1e-6)
+    assert found["rowOf"] == [max(0, int(np.searchsorted(steps, 10 * place, "right")) - 1) for place in places]
+
+
+def test_a_line_ends_before_its_gap(js: ModulePage) -> None:
+    rows = np.array([[0, 1], [1, 2], [2, np.nan], [3, np.inf], [4, np.nan]], np.float32)
+    steps = np.arange(5, dtype=np.float32)
+    places = [0.5, 1.0, 1.5, 2.0, 3.5, 4.0]
+    found = js.ask(TABLE, TABLE_OF, 2, *map(buffer, (rows[:1], steps[:1], rows[1:], steps[1:])), places)
+    assert found["end"] == [0.5, 1.0, 1.5, 1, 1, 1]
+    assert found["at"][2] == [1.5, 2]  # on the way into a gap: the last number
+    early = [buffer(part) for part in (rows[1:2], steps[:1], rows[2:], steps[1:4])]
+    assert js.ask(TABLE, TABLE_OF, 2, *early, [1.0, 3.0])["end"] == [0, 0]
+    assert math.isnan(js.ask(TABLE, "m.decodePicture(null).table.at(0, 0)"))  # nothing is there

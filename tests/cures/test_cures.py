@@ -5,20 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from weightlab.cures.figures import gradients_figure, gradients_still
+from weightlab.cures.panel import TimeGradientsPanel
 from weightlab.cures.run import (
     CLIP_NORM,
     CURES,
     DISEASES,
     Treatment,
-    cures_summary,
     cures_table,
-    logarithmic_mean,
-    share_read,
     treat,
     verdict,
 )
 from weightlab.networks.datasets import Dataset, dataset
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
 @pytest.fixture(scope="module")
@@ -85,29 +84,16 @@ def test_a_cure_that_has_no_place_is_refused_with_those_that_have(digits: Datase
         treat("flu", "none", digits)
 
 
-def test_tables_have_one_line_a_cure_and_the_summary_a_dot_where_a_cure_has_no_place(
-    ward: dict[str, Treatment],
-) -> None:
-    lines = cures_table(ward).splitlines()
-    assert len(lines) == 1 + len(ward) and lines[1].startswith("untreated")
-    summary = cures_summary({"a": ward, "b": {"none": ward["none"], "l2": ward["l2"]}}).splitlines()
-    assert len(summary) == len(ward) and summary[1].rstrip().endswith("·")
+# ---- the panel of gradients through time -------------------------------------------------------------------------
 
 
-def test_the_logarithmic_mean_of_a_power_law_is_its_middle() -> None:
-    middle, spread = logarithmic_mean(torch.tensor([1e-2, 1.0, torch.nan]))
-    assert middle == pytest.approx(0.1, rel=1e-6) and spread == pytest.approx(10, rel=1e-6)
-    assert logarithmic_mean(torch.tensor([0.0, 1.0])) == (0.0, 1.0)
+def test_theory_stands_beside_the_measurement() -> None:
+    panel = TimeGradientsPanel(initializer="orthogonal", width=128)
+    ratio = panel.reading[0]
+    assert float(ratio["theory"]) == pytest.approx(float(ratio["measured"]), abs=0.02)
+    assert panel.reading[1]["theory"] == panel.reading[1]["measured"] == "1.00"
 
 
-def test_readers_of_pixels_give_one_share_a_seed(digits: Dataset) -> None:
-    shares = share_read("lstm", DISEASES["recurrent_vanishing"].start, digits, seeds=2, updates=2)
-    assert shares.shape == (2,) and bool(((shares >= 0) & (shares <= 1)).all())
-
-
-def test_the_figure_draws_a_line_a_network_and_theory_on_top(ward: dict[str, Treatment]) -> None:
-    curves = {"vanishing": {name: one.start for name, one in ward.items()}}
-    theory = {"vanishing": {"none": torch.ones(9)}}
-    (axes,) = gradients_figure(curves, theory=theory).axes
-    assert len(axes.lines) == len(ward) + 1 and axes.get_yscale() == "log"
-    assert gradients_still(curves, "six lines").png.startswith(b"\x89PNG")
+def test_an_overflowing_network_is_said_to_explode() -> None:
+    panel = TimeGradientsPanel(activation="relu", initializer="he_normal", gain=3.0, width=64)
+    assert "Exploding" in panel.reading[-1]["verdict"] or "overflow" in panel.reading[-1]["verdict"]

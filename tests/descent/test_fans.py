@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from panel_support import unpacked_floats
+from refusals import refusals
 
 from weightlab.descent.experiment import DescentExperiment
-from weightlab.descent.fan import DescentFan, fan_of_one
 from weightlab.descent.landscapes import LANDSCAPES, landscape, landscape_from_function
 from weightlab.descent.record import DescentRecord
 from weightlab.descent.run import descend, descend_all
@@ -24,11 +22,12 @@ from weightlab.rules.update_rules import UPDATE_RULES, optimizer
 from weightlab.scheduling.panel import SchedulePanel
 from weightlab.signals.panel import SignalPanel
 from weightlab.stage.controls import Slider
-from weightlab.stage.fan import MOST_NUMBERS, GatheredFan
+from weightlab.stage.fan import MOST_NUMBERS
 from weightlab.stage.packed import rounded
 from weightlab.stage.panel import Panel
 from weightlab.toys.panel import DescentPanel
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 PARTS = ("weights", "losses", "gradients", "gradient_points", "learning_rates")
 RULES = tuple(UPDATE_RULES)
 
@@ -69,38 +68,6 @@ def test_each_part_is_its_own_run_to_the_last_bit(name: str, rates: list[float],
         assert [status.message for status in found.statuses] == [status.message for status in wanted.statuses]
 
 
-def test_starts_scales_schedules_and_noise_may_differ() -> None:
-    noisy = landscape("noisy_bowl", noise=0.5)
-    both = (rule("momentum", 0.01), rule("adam", 0.05))
-    experiments = [
-        DescentExperiment(noisy, both, start=(-2.0, 1.0), steps=60, seed=1),
-        DescentExperiment(noisy, both, start=(1.0, 0.3), steps=60, seed=2, loss_scale=3.0),
-        DescentExperiment(noisy, both, steps=60, schedule=schedule("cosine")),
-        DescentExperiment(landscape("noisy_bowl", noise=0.0), both, steps=60),
-    ]
-    fan = descend_all(experiments)
-    for position, experiment in enumerate(experiments):
-        assert_same_runs(fan.record(position), descend(experiment), relative=1e-12)
-
-
-@given(
-    conditions=st.lists(st.floats(1.0, 1000.0), min_size=2, max_size=3, unique=True),
-    angle=st.floats(0.0, 90.0),
-    rate=st.floats(1e-4, 1.3e-3),  # stable for all of them: below 1.357/λ
-)
-@settings(max_examples=25, deadline=None)
-def test_quadratics_may_differ_within_one_pass(conditions: list[float], angle: float, rate: float) -> None:
-    experiments = [
-        DescentExperiment(landscape("rotated_quadratic", condition_number=one, angle=angle), (rule("nesterov", rate),))
-        for one in conditions
-    ]
-    fan = descend_all(experiments)
-    for position, experiment in enumerate(experiments):
-        wanted = descend(experiment)
-        size = wanted.weights.abs().amax()
-        assert float((fan.record(position).weights - wanted.weights).abs().amax()) <= 1e-12 * float(size)
-
-
 def test_a_shortened_fan_is_the_fan_of_shorter_runs() -> None:
     experiment = DescentExperiment(
         landscape("quadratic", condition_number=10), (rule("gradient_descent", 0.1), rule("momentum", 0.5)), steps=400
@@ -114,47 +81,22 @@ def test_a_shortened_fan_is_the_fan_of_shorter_runs() -> None:
             assert [one.message for one in found.statuses] == [one.message for one in wanted.statuses]
 
 
-def test_a_record_is_a_fan_of_one() -> None:
-    experiment = DescentExperiment(landscape("rosenbrock"), (rule("adam", 0.1), rule("momentum", 5.0)), steps=50)
-    wanted = descend(experiment)
-    fan = fan_of_one(experiment, wanted)
-    assert isinstance(fan, DescentFan) and len(fan) == 1
-    assert_same_runs(fan.record(0), wanted)
-
-
 BOWL, MOMENTUM = landscape("quadratic"), (optimizer("momentum"),)
 PLAIN = DescentExperiment(BOWL, MOMENTUM, steps=5)
+VALLEYS = [PLAIN.replace(landscape=landscape("rosenbrock", steepness=value)) for value in (10.0, 100.0)]
 
-
-@pytest.mark.parametrize(
-    ("others", "words"),
-    [
-        ([], "at least one"),
-        ([PLAIN, PLAIN.replace(steps=6)], "share rules, labels, steps and bounds"),
-        ([PLAIN, PLAIN.replace(optimizers=(optimizer("adam"),))], "share rules"),
-        ([PLAIN, PLAIN.replace(landscape=landscape("rosenbrock"))], "bounds"),
-        ([PLAIN, PLAIN.replace(schedule=schedule("plateau"))], "must see the losses"),
-        ([PLAIN.replace(optimizers=(optimizer(torch.optim.SGD, learning_rate=0.1),))], "one learner at a time"),
-        (
-            [DescentExperiment(landscape("rosenbrock", steepness=value), MOMENTUM, steps=5) for value in (10.0, 100.0)],
-            "only quadratic landscapes may differ",
-        ),
-    ],
-)
-def test_what_cannot_go_in_one_pass_is_refused_in_words(others: list[DescentExperiment], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        descend_all(others)
+test_what_cannot_go_in_one_pass_is_refused_in_words = refusals(descend_all, {
+    "at least one": ([],),
+    "share rules, labels, steps and bounds": ([PLAIN, PLAIN.replace(steps=6)],),
+    "share rules": ([PLAIN, PLAIN.replace(optimizers=(optimizer("adam"),))],),
+    "bounds": ([PLAIN, PLAIN.replace(landscape=landscape("rosenbrock"))],),
+    "must see the losses": ([PLAIN, PLAIN.replace(schedule=schedule("plateau"))],),
+    "one learner at a time": ([PLAIN.replace(optimizers=(optimizer(torch.optim.SGD, learning_rate=0.1),))],),
+    "only quadratic landscapes may differ": (VALLEYS,),
+})
 
 
 # ---- on the panel ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def panels() -> Iterator[list[DescentPanel]]:
-    made: list[DescentPanel] = []
-    yield made
-    for panel in made:
-        panel.close()
 
 
 def steep(w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
@@ -173,10 +115,9 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_at_every_slider_the_fan_shows_what_the_panel_would(case: str, panels: list[DescentPanel]) -> None:
+def test_at_every_slider_the_fan_shows_what_the_panel_would(case: str) -> None:
     land, arguments = CASES[case]
     panel, other = (DescentPanel(land, steps=60, **arguments) for _ in range(2))
-    panels += [panel, other]
     sliders = [control for control in panel._controls.values() if isinstance(control, Slider)]
     fanned = 0
     for slider in sliders:
@@ -204,22 +145,11 @@ def test_at_every_slider_the_fan_shows_what_the_panel_would(case: str, panels: l
     assert fanned >= 4
 
 
-def test_a_long_run_has_fewer_positions_around_the_present_one(panels: list[DescentPanel]) -> None:
+def test_a_long_run_has_fewer_positions_around_the_present_one() -> None:
     panel = DescentPanel("quadratic", RULES, arrows=True, steps=1000, learning_rate=0.02)
-    panels.append(panel)
     fan = panel._fan("learning_rate")
     assert fan is not None and fan.tables.size <= MOST_NUMBERS
     assert 10 < len(fan.positions) < 101 and min(fan.positions) < 0.02 < max(fan.positions)
-
-
-def test_a_fan_holds_as_long_as_the_other_settings_stay(panels: list[DescentPanel]) -> None:
-    panel = DescentPanel("quadratic", ("momentum",))
-    panels.append(panel)
-    fan = panel._fan("learning_rate")
-    assert fan is not None
-    assert fan.holds("learning_rate", {**panel.values, "learning_rate": 3.0})
-    assert not fan.holds("learning_rate", {**panel.values, "momentum": 0.1})
-    assert not fan.holds("momentum", panel.values)
 
 
 def asked(panel: Panel, monkeypatch: pytest.MonkeyPatch, **mail: Any) -> list[tuple[dict[str, Any], Any]]:
@@ -230,9 +160,8 @@ def asked(panel: Panel, monkeypatch: pytest.MonkeyPatch, **mail: Any) -> list[tu
     return sent
 
 
-def test_the_page_gets_the_positions_it_asks_for(panels: list[DescentPanel], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_gets_the_positions_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = DescentPanel("quadratic", ("gradient_descent", "momentum"), steps=50)
-    panels.append(panel)
     slider = panel._controls["momentum"]
     assert isinstance(slider, Slider)
     wanted = [slider.positions[3], slider.positions[9], 0.123456]  # the last is no position
@@ -249,13 +178,6 @@ def test_the_page_gets_the_positions_it_asks_for(panels: list[DescentPanel], mon
     assert "50 steps. Gradient descent: loss − minimum from" in words["summaries"][0]
 
 
-def test_a_panel_without_fans_says_so(panels: list[DescentPanel], monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = DescentPanel("rosenbrock", ("momentum",))
-    panels.append(panel)
-    ((message, _),) = asked(panel, monkeypatch, name="steepness", positions=[1.0])
-    assert message["none"] is True and message["name"] == "steepness"
-
-
 @pytest.mark.parametrize(
     ("panel", "name", "positions"),
     [
@@ -269,32 +191,13 @@ def test_whole_pictures_are_gathered_where_more_than_numbers_change(
     panel: type[Panel], name: str, positions: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, other = panel(), panel()
-    try:
-        ((message, buffers),) = asked(made, monkeypatch, name=name, positions=positions)
-        assert message["positions"] == message["tried"] == positions and len(buffers) == 3 * len(positions)
-        for place, position in enumerate(positions):
-            other.set(**{name: position})
-            whole = message["whole"][place]
-            assert buffers[3 * place] == other.picture["table"]
-            assert buffers[3 * place + 2] == other.picture["reference_points"]
-            assert whole["series"] == other.picture["series"] and whole["reading"] == other.reading
-            shown = [{part: value for part, value in view.items() if part != "png"} for view in other.scene["views"]]
-            assert whole["views"] == shown and whole["summary"] == other.summary
-    finally:
-        made.close()
-        other.close()
-
-
-def test_gathering_stops_for_newer_settings_and_leaves_out_what_is_refused() -> None:
-    signal = SignalPanel()
-    try:
-        fan = signal._fan("depth")
-        assert isinstance(fan, GatheredFan)
-        hurried = replace(fan, hurried=lambda: True)
-        message, _ = hurried.pictures([3, 4, 5])
-        assert message["tried"] == [3] and message["positions"] == [3]
-        message, _ = fan.pictures([3, -1])
-        assert message["tried"] == [3, -1] and message["positions"] == [3]
-        assert signal._fan("activation") is None
-    finally:
-        signal.close()
+    ((message, buffers),) = asked(made, monkeypatch, name=name, positions=positions)
+    assert message["positions"] == message["tried"] == positions and len(buffers) == 3 * len(positions)
+    for place, position in enumerate(positions):
+        other.set(**{name: position})
+        whole = message["whole"][place]
+        assert buffers[3 * place] == other.picture["table"]
+        assert buffers[3 * place + 2] == other.picture["reference_points"]
+        assert whole["series"] == other.picture["series"] and whole["reading"] == other.reading
+        shown = [{part: value for part, value in view.items() if part != "png"} for view in other.scene["views"]]
+        assert whole["views"] == shown and whole["summary"] == other.summary

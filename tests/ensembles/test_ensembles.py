@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import refusals
 from training_support import data, finish, small, weights_of
 
 from weightlab.ensembles.run import MAX_LEARNERS, Ensemble, train_together, variations
-from weightlab.networks.datasets import dataset_from_tensors
 from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
 from weightlab.rules.schedules import schedule
@@ -118,13 +118,6 @@ def test_an_ensemble_repeats_to_the_bit() -> None:
     assert torch.equal(one.losses, other.losses) and torch.equal(one.gradient_norms, other.gradient_norms)
 
 
-def test_without_a_validation_split_there_is_no_accuracy() -> None:
-    made = data("moons")
-    split = dataset_from_tensors(made.x_train, made.y_train, validation_fraction=0)
-    record = train_together((small(dataset=split, steps=2),))
-    assert bool(record.validation_accuracies.isnan().all())
-
-
 def test_variations_are_all_combinations_the_last_choice_fastest() -> None:
     found = variations(small(), activation=("tanh", "relu"), learning_rate=(0.1, 0.2), seed=(5,))
     chosen = [(one.model.activation, one.optimizer.learning_rate, one.seed) for one in found]
@@ -132,36 +125,24 @@ def test_variations_are_all_combinations_the_last_choice_fastest() -> None:
     assert variations(small()) == (small(),)
 
 
-@pytest.mark.parametrize(
-    ("choices", "message"),
-    [
-        ({"learning_rates": (1,)}, "unknown setting to vary 'learning_rates': did you mean 'learning_rate'"),
-        ({"seed": ()}, "seed has no values to choose from; give at least one"),
-        ({"learning_rate": (-1.0,)}, "learning_rate must be"),
-    ],
-)
-def test_bad_choices_are_refused(choices: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        variations(small(), **choices)
+test_bad_choices_are_refused = refusals(lambda **choices: variations(small(), **choices), {
+    "unknown setting to vary 'learning_rates': did you mean 'learning_rate'": {"learning_rates": (1,)},
+    "seed has no values to choose from; give at least one": {"seed": ()},
+    "learning_rate must be": {"learning_rate": (-1.0,)},
+})
 
 
-@pytest.mark.parametrize(
-    ("experiments", "message"),
-    [
-        ((small(), small(steps=7)), r"experiment 1 differs from the first in \['steps'\]; train them apart"),
-        ((small(), small(model=model("mlp", depth=3, width=12))), "differs from the first in .'model"),
-        ((small(model=model("lstm")),), "one of .'mlp', 'cnn'., got 'lstm'; train the others one after the other"),
-        ((small(optimizer=optimizer(torch.optim.Adam, learning_rate=0.1)),), "the class Adam, which moves one network"),
-        ((small(optimizer=optimizer("muon")),), "uses Muon, which sees each matrix of one network; choose one of"),
-        ((small(groups=(ParameterGroup("first", frozen=True),)),), "has parameter groups, got .*; leave out groups"),
-        ((small(schedule=schedule("plateau")),), "waits for validation losses"),
-        ((small(),) * (MAX_LEARNERS + 1), "at most 10000 networks train at once, got 10001"),
-        ((small(model=model("mlp", depth=4, width=512)),) * 500, "more than 2 GiB; train fewer at a time"),
-    ],
-)
-def test_ensembles_that_do_not_go_together_are_refused(experiments: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Ensemble(experiments)
+test_ensembles_that_do_not_go_together_are_refused = refusals(lambda experiments: Ensemble(experiments), {
+    r"experiment 1 differs from the first in \['steps'\]; train them apart": ((small(), small(steps=7)),),
+    "differs from the first in .'model": ((small(), small(model=model("mlp", depth=3, width=12))),),
+    "one of .'mlp', 'cnn'., got 'lstm'; train the others one after the other": ((small(model=model("lstm")),),),
+    "the class Adam, which moves one network": ((small(optimizer=optimizer(torch.optim.Adam, learning_rate=0.1)),),),
+    "uses Muon, which sees each matrix of one network; choose one of": ((small(optimizer=optimizer("muon")),),),
+    "has parameter groups, got .*; leave out groups": ((small(groups=(ParameterGroup("first", frozen=True),)),),),
+    "waits for validation losses": ((small(schedule=schedule("plateau")),),),
+    "at most 10000 networks train at once, got 10001": ((small(),) * (MAX_LEARNERS + 1),),
+    "more than 2 GiB; train fewer at a time": ((small(model=model("mlp", depth=4, width=512)),) * 500,),
+})
 
 
 @pytest.mark.parametrize("experiments", [(), [3]])

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import re
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
-from panel_support import ends, say, wait_for
+from panel_support import columns, say, wait_for
 
 from weightlab.imbalance.panel import ImbalancePanel
 from weightlab.imbalance.picture import CELLS
 from weightlab.imbalance.run import ImbalanceExperiment, train_imbalanced
-from weightlab.stage.controls import Question
-from weightlab.stage.panel import Panel
 from weightlab.theory import imbalance as theory
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
@@ -25,27 +19,13 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 QUICK: dict[str, Any] = {"steps": 15, "pace": 5000.0, "ratio": 20.0}
 
 
-def column(panel: Panel, view: str, name: str) -> np.ndarray:
-    """The columns of one series of the picture now shown."""
-    picture = panel.picture
-    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-    (series,) = [s for s in picture["series"] if s["view"] == view and s["name"] == name]
-    return table[:, series["columns"]]
-
-
 def test_both_networks_are_the_plain_runs_of_their_experiments() -> None:
     panel = ImbalancePanel(technique="smote", **QUICK)
     alone = [ImbalanceExperiment(technique=name, ratio=20, steps=15) for name in ("none", "smote")]
     expected = train_imbalanced(alone, evaluate_every=1)
     assert torch.equal(panel.record.logits, expected.logits) and torch.equal(panel.record.pulls, expected.pulls)
-    np.testing.assert_allclose(column(panel, "share", "SMOTE")[1:, 0], expected.shares[:, 1], rtol=1e-6)
-    np.testing.assert_allclose(column(panel, "share", "no technique")[1:, 0], expected.shares[:, 0], rtol=1e-6)
-
-
-def test_without_a_technique_one_network_is_shown() -> None:
-    panel = ImbalancePanel(**QUICK)
-    assert [s["name"] for s in panel.picture["series"] if s["view"] == "share"] == ["no technique"]
-    assert panel.untrained_share == pytest.approx(1 / 21, rel=0.3)
+    np.testing.assert_allclose(columns(panel, "share", "SMOTE")[1:, 0], expected.shares[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "share", "no technique")[1:, 0], expected.shares[:, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("threshold", [0.001, 0.05, 0.5, 0.999])
@@ -56,24 +36,14 @@ def test_the_threshold_moves_over_curve_and_matrix_and_trains_nothing(threshold:
     assert panel._training is training and training is not None and training.steps_done == steps
     assert panel.picture["seq"] == 3 and panel.transport["state"] == "finished"
     result = panel.record.scores(20, threshold)
-    cells = column(panel, "matrix", "class weights")[-1]
+    cells = columns(panel, "matrix", "class weights")[-1]
     assert cells.sum() == pytest.approx(1000, rel=1e-5) and len(cells) == len(CELLS)
     assert cells[0] == pytest.approx(1000 / 21 * result.recall[1].item(), abs=1e-3)
     assert cells[2] == pytest.approx(1000 * 20 / 21 * result.false_alarm_rate[1].item(), abs=1e-3)
     if threshold == 0.999:
         return  # no alarm, no point
-    recall, precision = column(panel, "curve", "class weights")[-1]
+    recall, precision = columns(panel, "curve", "class weights")[-1]
     np.testing.assert_allclose([recall, precision], [result.recall[1], result.precision[1]], rtol=1e-5)
-
-
-def test_the_marked_point_lies_on_its_curve() -> None:
-    panel = ImbalancePanel(technique="oversample", threshold=0.3, **{**QUICK, "steps": 60})
-    at = column(panel, "curve", "random over-sampling")[-1]
-    points = np.frombuffer(panel.picture["reference_points"], np.float32).reshape(-1, 2)
-    (dots,) = [r for r in panel.picture["references"] if r["name"] == "random over-sampling" and r["kind"] == "dots"]
-    curve = points[dots["offset"] : dots["offset"] + dots["count"]]
-    same_recall = curve[np.isclose(curve[:, 0], at[0], atol=1e-5)]
-    assert len(same_recall) == 1 and same_recall[0, 1] >= at[1] - 1e-6  # a dot is the best precision with this recall
 
 
 def test_a_threshold_without_any_alarm_is_said_in_words() -> None:
@@ -81,16 +51,6 @@ def test_a_threshold_without_any_alarm_is_said_in_words() -> None:
     assert "No alarm at all: all 5.0 rare cases in 1,000 are missed" in panel.reading[-1]["verdict"]
     assert not [series for series in panel.picture["series"] if series["view"] == "curve"]
     assert panel.still().png.startswith(b"\x89PNG")
-
-
-def test_a_new_setting_from_the_page_trains_in_the_workers_thread_and_is_drawn_as_it_goes() -> None:
-    panel = ImbalancePanel(steps=400, pace=10.0)
-    panel._receive(panel, {"type": "set", "values": {"ratio": 30.0}, "seq": 1}, [])
-    wait_for(lambda: panel.transport["state"] == "running" and len(panel.record.pulls) > 1)
-    assert 0 < len(panel.record.pulls) < 400 and panel.picture["follow"]
-    panel._receive(panel, {"type": "set", "values": {"pace": 5000.0}, "seq": 2}, [])
-    wait_for(lambda: panel.transport["state"] == "finished")
-    assert len(panel.record.pulls) == 400 and not panel.picture["follow"]
 
 
 def test_a_technique_chosen_in_a_pause_acts_from_the_next_update_on() -> None:
@@ -108,22 +68,6 @@ def test_a_technique_chosen_in_a_pause_acts_from_the_next_update_on() -> None:
     assert [r["label"] for r in panel.picture["references"] if r["label"]][-1] == "class weights"
 
 
-def test_pause_step_stop_and_new_seed() -> None:
-    panel = ImbalancePanel(steps=200, pace=10.0)
-    first = panel.record
-    panel._receive(panel, {"type": "command", "name": "new_seed", "seq": 1}, [])
-    wait_for(lambda: panel.transport["state"] == "running")
-    say(panel, type="command", name="pause", seq=2)
-    done = panel._training.steps_done
-    say(panel, type="command", name="step", seq=3)
-    assert panel._training.steps_done == done + 1 and panel.transport["state"] == "paused"
-    say(panel, type="command", name="stop", seq=4)
-    assert panel.transport["state"] == "stopped"
-    assert not torch.equal(panel.record.logits[-1], first.logits[-1])
-    with pytest.raises(ValueError, match="did you mean 'reset'"):
-        panel._command("rest")
-
-
 def test_a_cost_acts_on_training_only_where_the_technique_uses_it() -> None:
     panel = ImbalancePanel(technique="none", **QUICK)
     assert panel.unused == ["cost_ratio"]
@@ -138,15 +82,6 @@ def test_a_cost_acts_on_training_only_where_the_technique_uses_it() -> None:
     assert f"Cost {cost:.0f}, where a miss costs 3 false alarms" in panel.reading[-1]["verdict"]
 
 
-def test_the_forest_stands_beside_the_network() -> None:
-    panel = ImbalancePanel(forest=True, **QUICK)
-    training = panel._training
-    names = {r["name"] for r in panel.picture["references"] if r["kind"] == "dots"}
-    assert names == {"no technique", "random forest"}
-    panel.set(forest=False, threshold=0.3)
-    assert panel._training is training and panel._forest.cache_info().currsize == 1  # type: ignore[attr-defined]
-
-
 def test_the_reading_puts_theory_beside_what_was_measured() -> None:
     panel = ImbalancePanel(ratio=50)
     rows = {row["label"]: row for row in panel.reading if row["label"]}
@@ -156,82 +91,3 @@ def test_the_reading_puts_theory_beside_what_was_measured() -> None:
     without = rows["batches without a rare example"]
     assert float(without["measured"]) == pytest.approx(float(without["theory"]), abs=0.1)
     assert float(rows["accuracy (theory: never “rare”)"]["theory"]) == 0.98
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"ratio": 0.5}, r"ratio must be in \[1, 200\], got 0.5"),
-        ({"ratio": "many"}, "must be a number, got 'many'; write for example"),
-        ({"threshold": 0.0}, r"threshold must be in \(0, 1\), got 0"),
-        ({"threshold": math.nan}, "got nan; use a finite number"),
-        ({"batch_size": 1.5}, "batch_size must be a whole number"),
-        ({"learning_rate": -1.0}, "learning_rate must be in"),
-        ({"pace": 0.0}, "updates a second must be in"),
-        ({"task": "breast_cancer", "ratio": 200.0, "technique": "smote"}, "lower the ratio or choose random over-"),
-        ({"task": "breast_cancer", "technique": "shift"}, "only pictures can be shifted"),
-        ({"technique": "smot"}, "did you mean 'smote'"),
-    ],
-)
-def test_bad_input_is_explained_on_the_panel_and_the_last_good_picture_stays(
-    values: dict[str, Any], words: str
-) -> None:
-    panel = ImbalancePanel(**QUICK)
-    picture, record, good = panel.picture, panel.record, dict(panel.values)
-    say(panel, type="set", values=values, seq=3)
-    assert panel.notice["kind"] == "error" and re.search(words, panel.notice["text"])
-    assert panel.picture is picture and panel.record is record and panel.values == good
-    say(panel, type="set", values={"ratio": 10.0}, seq=4)
-    assert not panel.notice and panel.values["ratio"] == 10.0
-
-
-def test_bad_arguments_name_the_nearest_right_ones() -> None:
-    with pytest.raises(ValueError, match="did you mean 'threshold'"):
-        ImbalancePanel(treshold=0.3)
-    panel = ImbalancePanel(**QUICK)
-    with pytest.raises(ValueError, match="did you mean 'ratio'"):
-        panel.set(ration=3)
-
-
-def test_every_control_takes_every_end_of_its_range() -> None:
-    panel = ImbalancePanel(**QUICK)
-    for control in list(panel.controls):
-        before = panel.values[control["name"]]
-        for value in ends(control):
-            say(panel, type="set", values={control["name"]: value, "pace": 5000.0}, seq=1)
-            assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
-            assert np.isfinite(column(panel, "share", "no technique")).all()
-        say(panel, type="set", values={control["name"]: before}, seq=2)
-
-
-def test_a_prediction_waits_for_the_settings_that_can_tell() -> None:
-    def at_100(panel: ImbalancePanel) -> float | None:
-        return panel.untrained_share if panel.values["ratio"] == 100 else None
-
-    panel = ImbalancePanel(questions=[Question("share at 1:100?", at_100, tolerance=0.5)], **QUICK)
-    panel.predict(1, 0.01)
-    assert panel.questions[0]["measured"] is None
-    panel.set(ratio=100)
-    assert panel.predictions[0].verdict.startswith("As predicted")
-    assert panel.best_threshold(("0.5", "0.0001")) in {"0.5", "0.0001"}
-
-
-def test_the_panel_reads_as_one_line_and_carries_a_small_picture_with_alt_text() -> None:
-    panel = ImbalancePanel(technique="smote", forest=True, **QUICK)
-    data, metadata = panel._repr_mimebundle_()
-    assert data["text/plain"] == repr(panel) and "\n" not in repr(panel)
-    assert len(data["image/png"]) < 90_000
-    assert "no technique: share of the rare class" in metadata["image/png"]["alt"]
-
-
-def test_a_cell_run_again_closes_what_it_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    import weightlab.stage.panel as module
-
-    counts = []
-    for execution in range(3):
-        monkeypatch.setattr(module, "_cell_and_execution", lambda execution=execution: ("cell", str(execution)))
-        panel = ImbalancePanel(**QUICK)
-        panel._receive(panel, {"type": "hello", "seq": 1}, [])
-        assert panel._worker.drain(10)
-        counts.append((len(_instances), threading.active_count()))
-    assert len(set(counts)) == 1

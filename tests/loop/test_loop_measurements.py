@@ -5,19 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from weightlab.loop.experiment import NO_ZERO_GRAD, USUAL_ORDER
-from weightlab.loop.figures import mistake_still
+from weightlab.loop.experiment import USUAL_ORDER
 from weightlab.loop.measurements import (
-    InferenceCost,
-    accumulated_difference,
-    digits_runs,
-    evaluate_both_ways,
     gradient_of_a_mistake,
     inference_cost,
     order_difference,
     resume,
-    spread,
-    steps_under_a_constant_gradient,
     updates_until_right,
     weights_by_hand,
     weights_by_sgd,
@@ -37,10 +30,6 @@ def test_without_the_momentum_buffer_the_resumed_run_goes_elsewhere() -> None:
         assert not found.identical and found.off > 0.1 and "off by" in repr(found)
 
 
-def test_without_momentum_there_is_no_buffer_to_lose() -> None:
-    assert resume(with_optimizer=False, momentum=0.0, updates=8).identical
-
-
 def test_writing_the_update_by_hand_equals_sgd_to_the_last_bit() -> None:
     sgd = weights_by_sgd(20, learning_rate=0.1)
     assert torch.equal(weights_by_hand(lambda w: w.sub_(w.grad, alpha=0.1), 20), sgd)  # type: ignore[arg-type]
@@ -49,32 +38,10 @@ def test_writing_the_update_by_hand_equals_sgd_to_the_last_bit() -> None:
     assert not torch.equal(weights_by_hand(lambda w: w.sub_(w.grad, alpha=0.2), 20), sgd)  # type: ignore[arg-type]
 
 
-def test_in_eval_mode_the_order_plays_no_part_and_in_train_mode_it_does() -> None:
-    for seed in range(2):
-        found = evaluate_both_ways(seed, updates=63)
-        assert found.eval_mixed == found.eval_sorted > 0.8
-        assert found.train_sorted < 0.6 < found.train_mixed
-
-
 def test_inference_mode_keeps_nothing_and_gives_the_same_outputs() -> None:
     for examples in (1, 64):
         found = inference_cost(examples=examples, repeats=2)
         assert found.same_outputs and found.bytes_for_backward == (examples * 1024, 0)
-
-
-@pytest.mark.parametrize(
-    ("ratio", "words"), [(1.2, "quicker without the graph"), (1.0, "no difference"), (0.8, "slower without the graph")]
-)
-def test_the_time_is_told_as_a_verdict(ratio: float, words: str) -> None:
-    assert InferenceCost(True, (1, 0), ratio).verdict == words
-
-
-def test_forgotten_gradients_help_at_first_and_ruin_the_network_later() -> None:
-    def median(updates: int, learning_rate: float, order: tuple[int, ...]) -> float:
-        return sorted(run.right for run in digits_runs(updates, 3, learning_rate=learning_rate, order=order))[1]
-
-    assert median(21, 0.1, NO_ZERO_GRAD) > median(21, 0.1, USUAL_ORDER)
-    assert median(210, 0.5, NO_ZERO_GRAD) < 0.7 < 0.9 < median(210, 0.5, USUAL_ORDER)
 
 
 def test_squared_error_is_slow_where_it_is_most_wrong() -> None:
@@ -99,14 +66,3 @@ def test_zero_grad_may_stand_anywhere_between_step_and_backward() -> None:
         order_difference((1, 2, 3, 5, 6))
     with pytest.raises(ValueError, match="NameError"):
         order_difference((6, 5, 4, 3, 2, 1))
-
-
-def test_two_batches_summed_at_half_the_rate_are_the_full_batch() -> None:
-    assert accumulated_difference(0.05) < 1e-12 < 0.1 < accumulated_difference(0.1)
-
-
-def test_small_things() -> None:
-    assert spread([1.0, 2.0, 3.0]) == "2.00 ± 1.00"
-    assert str(steps_under_a_constant_gradient((1, 2, 3, 6, 5), 1)) == "0.0"
-    picture = mistake_still(gradient_of_a_mistake, "a figure")
-    assert picture.alt == "a figure" and picture.png.startswith(b"\x89PNG")

@@ -10,13 +10,7 @@ from torch import nn
 
 from weightlab.networks.activations import ACTIVATIONS, Activation, activation
 
-NAMES = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu", "silu", "linear")
 every_activation = pytest.mark.parametrize("f", ACTIVATIONS.values(), ids=ACTIVATIONS)
-
-
-def test_all_activations_of_the_labs_are_there() -> None:
-    assert set(NAMES) <= set(ACTIVATIONS)
-    assert all(activation(name) is ACTIVATIONS[name] and ACTIVATIONS[name].name == name for name in NAMES)
 
 
 @every_activation

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from weightlab.networks.activations import ACTIVATIONS, activation
+from weightlab.networks.activations import activation
 from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, fans, initialization
 
 RELU = activation("relu")
@@ -146,31 +146,6 @@ def test_equal_seeds_give_equal_weights_and_the_global_generator_is_left_alone(n
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", ["zeros", "constant"])
-def test_units_that_start_equal_stay_equal_through_training(name: str) -> None:
-    """Equal units get equal gradients, so no optimizer step can tell them apart; random ones part from the start."""
-    x = torch.randn(64, 8, generator=generator(1))
-    y = torch.randint(0, 3, (64,), generator=generator(2))
-
-    def trained(chosen: InitializationSettings) -> tuple[Tensor, Tensor]:
-        first, second = nn.Linear(8, 16), nn.Linear(16, 16)
-        model = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), nn.Linear(16, 3))
-        chosen.apply(model, activation("tanh"), generator())
-        for _ in range(30):
-            model.zero_grad()
-            nn.functional.cross_entropy(model(x), y).backward()
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    assert parameter.grad is not None
-                    parameter.sub_(0.5 * parameter.grad)
-        return first.weight.detach(), second.weight.detach()
-
-    for weight in trained(initialization(name)):
-        torch.testing.assert_close(weight, weight[:1].expand_as(weight), rtol=1e-4, atol=1e-7)
-    for weight in trained(initialization("xavier_normal")):
-        assert (weight - weight[0]).abs().max() > 0.1
-
-
 def test_auto_gain_is_the_activations_for_he_and_one_for_the_others() -> None:
     tanh = activation("tanh")
     assert initialization("he_normal").gain_for(tanh) == pytest.approx(5 / 3)
@@ -204,13 +179,10 @@ def test_fans_count_as_torch_counts_them() -> None:
 
 def test_settings_are_frozen_hashable_and_survive_copies() -> None:
     chosen = initialization("normal", std=0.5)
-    assert chosen.std == 0.5
     assert chosen == initialization("normal", std=0.5) and hash(chosen) == hash(initialization("normal", std=0.5))
     assert copy.deepcopy(chosen) == pickle.loads(pickle.dumps(chosen)) == chosen
     assert chosen.replace(std=0.1) == initialization("normal", std=0.1)
     assert chosen.label == "N(0, σ²) std=0.5"
-    assert initialization("xavier_normal", gain=5 / 3).label == "Xavier normal gain=1.67"
-    assert initialization("he_normal", mode="fan_out").label == "He normal fan_out"
     with pytest.raises(AttributeError):
         chosen.std = 1.0  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="^initialization has no setting 'width'$"):
@@ -218,39 +190,17 @@ def test_settings_are_frozen_hashable_and_survive_copies() -> None:
     with pytest.raises(AttributeError, match="^initialization has no setting 'std'$"):
         _ = object.__new__(InitializationSettings).std
     kept = initialization("he_normal", gain=2.0, mode="fan_out")
-    assert kept.replace() == kept and kept.replace(gain=3).gain == 3.0 and kept.replace(gain=3).mode == "fan_out"
-    assert initialization("he_normal", gain="activation").replace(mode="fan_out").gain == "activation"
-    assert [initialization(name).gain for name in ("zeros", "he_normal")] == ["auto", "auto"]
+    assert kept.label == "He normal fan_out gain=2" and kept.replace() == kept
+    assert (kept.replace(gain=3).gain, kept.replace(gain=3).mode) == (3.0, "fan_out")
 
 
-BAD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
-    "unknown name": (lambda: initialization("he_norml"), ValueError, "did you mean 'he_normal'"),
-    "unknown setting": (lambda: initialization("normal", sdt=1.0), ValueError, "did you mean 'std'"),
-    "setting of none": (lambda: initialization("zeros", std=1.0), ValueError, "has no setting 'std'; leave it out"),
-    "negative std": (lambda: initialization("normal", std=-1.0), ValueError, r"std must be in \[0, 100\], got -1; "),
-    "nan std": (lambda: initialization("normal", std=math.nan), ValueError, "got nan; use a finite number"),
-    "text std": (lambda: initialization("normal", std="big"), TypeError, "std must be a number, got 'big'"),
-    "infinite value": (lambda: initialization("constant", value=math.inf), ValueError, "use a finite number"),
-    "bad mode": (lambda: initialization("he_normal", mode="fan_inn"), ValueError, "did you mean 'fan_in'"),
-    "negative gain": (lambda: initialization("he_normal", gain=-1), ValueError, r"gain must be in \[0, 100\], got -1"),
-    "bad gain name": (lambda: initialization("he_normal", gain="avto"), ValueError, "did you mean 'auto'"),
-    "gain without use": (lambda: initialization("normal", gain=2.0), ValueError, "takes no gain, got 2.0; leave gain"),
-    "a bias": (lambda: drawn(initialization("normal"), (3,)), ValueError, r"two or more dimensions.*shape \(3,\)"),
-    "empty weight": (lambda: drawn(initialization("normal"), (3, 0)), ValueError, r"got shape \(3, 0\)"),
-    "model without weights": (
-        lambda: initialization("normal").apply(nn.Sequential(nn.ReLU()), RELU),
-        ValueError,
-        "Sequential has no linear",
+REFUSALS: dict[str, Callable[[], object]] = {
+    "unknown initializer 'he_norml': did you mean 'he_normal' or 'he_uniform' or 'normal'?": (
+        lambda: initialization("he_norml")
     ),
-    "activation by name": (
-        lambda: initialization("normal").apply(torch.empty(2, 2), "relu"),  # type: ignore[arg-type]
-        TypeError,
-        r"use activation\('relu'\)",
-    ),
-}
-
-
-WHOLE: dict[str, Callable[[], object]] = {
+    "unknown setting of 'normal' 'sdt': did you mean 'std'?": lambda: initialization("normal", sdt=1.0),
+    "std must be in [0, 100], got nan; use a finite number": lambda: initialization("normal", std=math.nan),
+    "std must be a number, got 'big'": lambda: initialization("normal", std="big"),
     "initializer 'zeros' has no setting 'std'; leave it out": lambda: initialization("zeros", std=1.0),
     "unknown setting of 'normal' 'value': choose one of 'std'": lambda: initialization("normal", value=1.0),
     f"unknown initializer 'x': choose one of {', '.join(map(repr, INITIALIZERS))}": lambda: initialization("x"),
@@ -276,26 +226,13 @@ WHOLE: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.mark.parametrize("message", WHOLE)
+@pytest.mark.parametrize("message", REFUSALS)
 def test_a_refusal_says_exactly_this(message: str) -> None:
     with pytest.raises((ValueError, TypeError)) as refusal:
-        WHOLE[message]()
+        REFUSALS[message]()
     assert str(refusal.value) == message
 
 
 def test_the_ends_of_a_gain_are_allowed() -> None:
     assert initialization("he_normal", gain=0).gain == 0.0
     assert initialization("he_normal", gain=100).gain == 100.0
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_settings_are_refused_with_value_range_and_remedy(case: str) -> None:
-    call, error, message = BAD[case]
-    with pytest.raises(error, match=message):
-        call()
-
-
-def test_every_pair_of_initializer_and_activation_gives_a_finite_prediction() -> None:
-    for name in INITIALIZERS:
-        for f in ACTIVATIONS.values():
-            assert 0 <= initialization(name).variance(torch.empty(7, 5), f) < 10

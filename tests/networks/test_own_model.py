@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 import pytest
 import torch
+from refusals import refusals
 from torch import Tensor, nn
 from training_support import data, small
 
-from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
-from weightlab.networks.own_model import OwnModel, model_from_module
+from weightlab.networks.own_model import model_from_module
 from weightlab.training.run import Training, train
 
 
@@ -70,20 +69,6 @@ def test_layers_follow_the_pass_of_the_signal_not_their_registration() -> None:
     assert network.signals == [module for _, module in network.layers]  # torch.sin is no module
 
 
-def test_a_module_used_twice_is_no_layers_signal() -> None:
-    class Shared(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.b, self.c, self.act = nn.Linear(64, 8), nn.Linear(8, 8), nn.Linear(8, 10), nn.ReLU()
-
-        def forward(self, x: Tensor) -> Tensor:
-            h: Tensor = self.c(self.act(self.b(self.act(self.a(x.flatten(1))))))
-            return h
-
-    network = model_from_module(Shared).build((1, 8, 8), 10)
-    assert network.signals == [module for _, module in network.layers]
-
-
 def test_dropout_repeats_with_the_seed_and_leaves_the_global_generator_alone() -> None:
     own = small(model=model_from_module(Noisy), steps=8)
     before = torch.random.get_rng_state()
@@ -109,38 +94,11 @@ def test_a_run_changes_neither_the_module_given_nor_other_runs() -> None:
     assert all(torch.equal(kept[name], value) for name, value in module.state_dict().items())
 
 
-def test_the_runs_initialization_draws_its_layers_and_no_other_parameter() -> None:
-    class Scaled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer, self.scale = nn.Linear(64, 10), nn.Parameter(torch.full((10,), 2.0))
-
-        def forward(self, x: Tensor) -> Tensor:
-            h: Tensor = self.scale * self.layer(x.flatten(1))
-            return h
-
-    training = Training(small(model=model_from_module(Scaled), initialization=initialization("zeros")))
-    values = dict(training.network.named_parameters())
-    assert not values["module.layer.weight"].any() and bool((values["module.scale"] == 2).all())
-    training.step()
-    assert values["module.layer.weight"].any()
-
-
-def test_models_are_equal_hash_and_pickle_by_what_makes_them() -> None:
-    own = model_from_module(Twin)
-    assert own == model_from_module(Twin) != model_from_module(Noisy) and hash(own) == hash(model_from_module(Twin))
-    assert pickle.loads(pickle.dumps(own)) == own and small(model=own) == small(model=model_from_module(Twin))
-    assert repr(own) == "model_from_module(Twin)"
-    assert model_from_module(lambda: linear()).name == "yours" and model_from_module(linear, name="mine").name == "mine"
-
-
-def test_it_has_no_settings_and_no_name_of_the_package() -> None:
-    with pytest.raises(ValueError, match="'Twin' is your own network and has no settings, got depth"):
-        model_from_module(Twin).replace(depth=3)
-    with pytest.raises(ValueError, match="the package has a model called 'cnn'; add name='my_cnn'"):
-        model_from_module(Twin, name="cnn")
-    with pytest.raises(ValueError, match="unknown activation 'rellu'"):
-        model_from_module(Twin, activation="rellu")
+test_it_has_no_settings_and_no_name_of_the_package = refusals({
+    "'Twin' is your own network and has no settings, got depth": lambda: model_from_module(Twin).replace(depth=3),
+    "the package has a model called 'cnn'; add name='my_cnn'": lambda: model_from_module(Twin, name="cnn"),
+    "unknown activation 'rellu'": lambda: model_from_module(Twin, activation="rellu"),
+})
 
 
 def _needs_width(width: int) -> nn.Module:
@@ -204,24 +162,3 @@ def test_a_network_whose_layers_are_never_called_is_refused() -> None:
 
     with pytest.raises(ValueError, match="no layer that could be trained layer by layer is called"):
         small(model=model_from_module(Around))
-
-
-def test_nan_in_the_run_ends_it_with_the_layer() -> None:
-    class Fragile(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer, self.last = nn.Linear(64, 8), nn.Linear(8, 10)
-
-        def forward(self, x: Tensor) -> Tensor:
-            h = self.layer(x.flatten(1))
-            logits: Tensor = self.last(torch.where(h.abs() < 50, h, h * torch.nan))
-            return logits
-
-    record = train(small(model=model_from_module(Fragile), initialization=initialization("normal", std=8.0)))
-    assert record.status.kind == "diverged" and "output became NaN" in record.status.message
-
-
-def test_the_model_fits_where_any_model_does() -> None:
-    own = model_from_module(nn.Linear(2, 3))
-    assert isinstance(own, OwnModel) and own.misfit((2,), 3) == "" and own.misfit((2,), 4) != ""
-    assert own.build(2, 3)(torch.zeros(5, 2, dtype=torch.float64)).shape == (5, 3)

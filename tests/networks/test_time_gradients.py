@@ -14,10 +14,8 @@ from weightlab.networks.initializers import initialization
 from weightlab.networks.models import model
 from weightlab.networks.time_gradients import (
     CELLS,
-    explain_in_time,
     gate_alone,
     measure_time_gradients,
-    open_keep_gates,
     predict_time_gradients,
     predicted_radius,
     time_gradients,
@@ -100,27 +98,6 @@ def test_an_open_gate_carries_what_a_half_open_one_loses(cell: str, digits: Data
     assert ratios[-1].mean().item() == pytest.approx(gate_alone(5, 2)[0].item(), abs=0.02)
 
 
-def test_the_gate_that_is_opened_is_the_one_that_keeps(digits: Dataset) -> None:
-    """With the gate at σ(20) and nothing else, a state is handed on unchanged: that is what the block must be."""
-    for cell in ("lstm", "gru"):
-        network = built(cell, digits)
-        open_keep_gates(network, 20.0)
-        layer = network.recurrent[0]
-        with torch.no_grad():
-            given = torch.full((1, 1, 8), 0.5, dtype=torch.float64)
-            x = torch.zeros(1, 1, 1, dtype=torch.float64)
-            if cell == "gru":
-                assert torch.allclose(layer(x, given)[1], given, atol=1e-6)
-            else:  # c changes by i·g only
-                near, far = (layer(x, (given * 0, c))[1][1] for c in (given, given * 3))
-                assert torch.allclose(far - near, given * 2, atol=1e-6)
-
-
-def test_the_gate_alone_is_a_power_of_the_sigmoid() -> None:
-    line = gate_alone(1.0, 4)
-    assert line[-1] == 1 and line[0].item() == pytest.approx((1 / (1 + math.exp(-1))) ** 3, rel=1e-12)
-
-
 def test_a_recurrent_run_that_explodes_names_the_time_step(digits: Dataset) -> None:
     run = TrainingExperiment(
         model("rnn", depth=1, width=16, activation="relu", reading="pixels"),
@@ -133,13 +110,6 @@ def test_a_recurrent_run_that_explodes_names_the_time_step(digits: Dataset) -> N
     status = train(run).status
     assert status.kind == "diverged" and status.step == 0
     assert "passes the limit first at time step" in status.message
-
-
-def test_where_only_the_gradient_explodes_its_largest_time_step_is_named(digits: Dataset) -> None:
-    network, x, y = built("rnn", digits), digits.x_train[:8].double(), digits.y_train[:8]
-    initialization("orthogonal", gain=3.0).apply(network.recurrent[0], model("rnn").hidden_activation)
-    norms, _ = time_gradients(network, x, y)
-    assert f"time step {int(norms[0].argmax()) + 1} of 64" in explain_in_time(network, x, y, 1e8)
 
 
 @pytest.mark.parametrize(

@@ -217,11 +217,6 @@ def test_paths_and_curves_without_dashes_differ_in_marker_or_in_colour_to_everyo
         assert not same_marker or apart(colours[one % 8], colours[other % 8]) >= FAR, (one, other)
 
 
-def test_some_pairs_do_come_close_so_that_dashes_and_markers_are_needed() -> None:
-    for kind in ("light", "dark"):
-        assert min(apart(*pair) for pair in itertools.combinations(palette(kind), 2)) < FAR
-
-
 def test_pictures_without_a_kernel_have_the_colours_and_markers_of_the_light_stage() -> None:
     assert list(style.PALETTE) == palette("light")
     assert len(style.DASHES) == len(DASHES) and len(style.MARKERS) == len(MARKERS) == 4

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 import torch
+from refusals import refusals
 from training_support import small
 
 from weightlab.networks.datasets import dataset
 from weightlab.networks.models import model
-from weightlab.playground.figures import accuracies_figure
 from weightlab.playground.goals import Goal, accuracies, spread_text
 from weightlab.rules.update_rules import optimizer
 from weightlab.training.run import train
@@ -30,48 +28,24 @@ def test_a_run_that_diverged_has_none_right() -> None:
     assert accuracies(wild, range(1)).tolist() == [0.0]
 
 
-def test_precision_of_the_experiment_plays_no_part() -> None:
-    assert torch.equal(accuracies(START.replace(dtype="float32"), range(2)), accuracies(START, range(2)))
+test_overspending_is_refused_with_the_budget = refusals(lambda **changes: GOAL.worst(START.replace(**changes)), {
+    "the budget is 10 updates, got 11": {"steps": 11},
+    "the budget is 32 examples a batch, got 33": {"batch_size": 33},
+    "the budget is 32 examples a batch, got 1347": {"batch_size": None},
+    "the budget is 1100 parameters, got 4650": {"model": model("mlp", depth=2, width=40)},
+    "the goal is on 'digits' split as in the start": {"dataset": dataset("digits", seed=1)},
+})
 
 
-def test_the_worst_seed_counts() -> None:
-    assert GOAL.worst(START, range(3)) == float(accuracies(START, range(3)).min())
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"steps": 11}, "the budget is 10 updates, got 11"),
-        ({"batch_size": 33}, "the budget is 32 examples a batch, got 33"),
-        ({"batch_size": None}, "the budget is 32 examples a batch, got 1347"),
-        ({"model": model("mlp", depth=2, width=40)}, "the budget is 1100 parameters, got 4650"),
-        ({"dataset": dataset("digits", seed=1)}, "the goal is on 'digits' split as in the start"),
-    ],
-)
-def test_overspending_is_refused_with_the_budget(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        GOAL.worst(START.replace(**changes))
-
-
-def test_what_is_no_experiment_and_no_budget_is_refused() -> None:
-    with pytest.raises(TypeError, match="a TrainingExperiment is asked for, got 'adam'"):
-        GOAL.worst("adam")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"accuracy must be in \[0, 1\], got 96"):
-        Goal(START, accuracy=96, updates=10, batch_size=32, parameters=100)
-    with pytest.raises(ValueError, match="updates must be in"):
-        Goal(START, accuracy=0.9, updates=0, batch_size=32, parameters=100)
-    with pytest.raises(ValueError, match="has no validation split"):
-        accuracies(small(dataset=dataset("digits", validation_fraction=0)))
+test_what_is_no_experiment_and_no_budget_is_refused = refusals({
+    "a TrainingExperiment is asked for, got 'adam'": lambda: GOAL.worst("adam"),  # type: ignore[arg-type]
+    r"accuracy must be in \[0, 1\], got 96": (
+        lambda: Goal(START, accuracy=96, updates=10, batch_size=32, parameters=100)
+    ),
+    "updates must be in": lambda: Goal(START, accuracy=0.9, updates=0, batch_size=32, parameters=100),
+    "has no validation split": lambda: accuracies(small(dataset=dataset("digits", validation_fraction=0))),
+})
 
 
 def test_spread_is_mean_deviation_and_worst() -> None:
     assert spread_text(torch.tensor([0.5, 0.7, 0.9])) == "70.0% ± 20.0%, worst 50.0%"
-
-
-def test_the_figure_has_every_seed_the_means_and_the_goal() -> None:
-    figure = accuracies_figure({"one": {"a": torch.tensor([0.2, 0.4]), "b": torch.tensor([0.9])}, "two": {}}, 0.8)
-    first = figure.axes[0]
-    assert [text.get_text() for text in first.get_yticklabels()] == ["a", "b"]
-    drawn = [tuple(np.asarray(line.get_xdata(), np.float64).tolist()) for line in first.get_lines()]
-    assert (pytest.approx(0.2), pytest.approx(0.4)) in drawn and (0.8, 0.8) in drawn
-    assert (pytest.approx(0.3), pytest.approx(0.3)) in drawn and len(figure.axes) == 2

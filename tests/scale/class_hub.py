@@ -24,7 +24,6 @@ import psutil
 from browser_support import LABS, SERVER_CONFIG, free_port
 
 PROXY = "configurable-http-proxy"
-OWN_PROXY = Path(sys.prefix) / "npm"
 MARK = "WEIGHTLAB_CLASS"  # a variable that all processes of one hub have in their environment
 START_SECONDS = 60
 SPAWN_SECONDS = 600  # for a whole class that logs in at once
@@ -38,26 +37,9 @@ def missing() -> str:
     """What a hub needs and this machine lacks, with how to get it; empty if nothing."""
     if find_spec("jupyterhub") is None:
         return 'needs JupyterHub: .venv/bin/python -m pip install -c binder/constraints.txt -e ".[hub]"'
-    if found_proxy() is None and shutil.which("npm") is None:
-        return f"needs {PROXY}, which comes from npm: install Node.js 20 or newer, then npm install --global {PROXY}"
+    if shutil.which(PROXY) is None:
+        return f"needs {PROXY}: install Node.js 20 or newer, then npm install --global {PROXY}"
     return ""
-
-
-def found_proxy() -> str | None:
-    """The proxy's program: on the path, or where `proxy` has put it."""
-    return shutil.which(PROXY) or shutil.which(PROXY, path=OWN_PROXY / "node_modules" / ".bin")
-
-
-def proxy() -> str:
-    """The proxy's program; npm installs it into this Python environment where there is none."""
-    if found_proxy() is None:
-        command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(OWN_PROXY), f"{PROXY}@5"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            sys.exit(f"npm could not install {PROXY}:\n{done.stderr}")
-    found = found_proxy()
-    assert found is not None
-    return found
 
 
 @dataclass(frozen=True)
@@ -69,35 +51,6 @@ class Hub:
     homes: Path
     log: Path
     process: int
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What processes have taken so far. pss: MiB, pages shared with others counted in parts; NaN off Linux.
-
-    rss: MiB, shared pages counted whole. seconds: of a processor.
-    """
-
-    pss: float = 0.0
-    rss: float = 0.0
-    seconds: float = 0.0
-
-    def __add__(self, other: Taken) -> Taken:
-        return Taken(self.pss + other.pss, self.rss + other.rss, self.seconds + other.seconds)
-
-
-@dataclass(frozen=True)
-class Census:
-    """What the hub's processes have taken: servers and kernels by student."""
-
-    hub: Taken
-    proxy: Taken
-    servers: dict[str, Taken]
-    kernels: dict[str, Taken]
-
-    @property
-    def whole(self) -> Taken:
-        return sum([*self.servers.values(), *self.kernels.values()], self.hub + self.proxy)
 
 
 def settings(folder: Path, token: str, password: str, port: int) -> dict[str, dict[str, object]]:
@@ -114,7 +67,7 @@ def settings(folder: Path, token: str, password: str, port: int) -> dict[str, di
             "log_level": "WARN",
         },
         "ConfigurableHTTPProxy": {
-            "command": [proxy()],
+            "command": [shutil.which(PROXY)],
             "api_url": f"http://127.0.0.1:{free_port()}",
             "pid_file": str(folder / "proxy.pid"),
         },
@@ -192,21 +145,13 @@ def marked(token: str) -> list[psutil.Process]:
     return found
 
 
-def taken(process: psutil.Process) -> Taken:
-    memory, times = process.memory_full_info(), process.cpu_times()
-    return Taken(getattr(memory, "pss", float("nan")) / MIB, memory.rss / MIB, times.user + times.system)
-
-
-def census(hub: Hub) -> Census:
-    """What hub, proxy, servers and kernels have taken until now; processes that just end are left out."""
-    main = psutil.Process(hub.process)
-    found = Census(taken(main), Taken(), {}, {})
-    for child in main.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            command, name = " ".join(child.cmdline()), child.environ().get("JUPYTERHUB_USER", "")
-            if PROXY in command:
-                found = Census(found.hub, found.proxy + taken(child), found.servers, found.kernels)
-            elif name:
-                part = found.kernels if "ipykernel_launcher" in command else found.servers
-                part[name] = part.get(name, Taken()) + taken(child)
+def census(hub: Hub) -> dict[str, float]:
+    """MiB that each student's server and kernel take: shared pages counted in parts on Linux, whole elsewhere."""
+    found: dict[str, float] = {}
+    for child in psutil.Process(hub.process).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # a process that just ends is left out
+            name = child.environ().get("JUPYTERHUB_USER", "")
+            memory = child.memory_full_info()
+            if name:
+                found[name] = found.get(name, 0.0) + getattr(memory, "pss", memory.rss) / MIB
     return found

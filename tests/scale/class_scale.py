@@ -4,7 +4,7 @@
     .venv/bin/python tests/scale/class_scale.py --students 30 --lab 05        everybody the same lab
     .venv/bin/python tests/scale/class_scale.py --students 20 --promises      and its figures into tests/README.md
 
-It needs the extra "hub" and, once, npm for the proxy. Everything is real but the browser: JupyterHub, its proxy, a
+It needs the extra "hub" and the proxy that npm brings. Everything is real but the browser: JupyterHub, its proxy, a
 JupyterLab server and a kernel for each student, and the page's messages, with which simulated students
 (simulated_student.py) do what a page does. Each phase is measured with everybody at it at once, the worst case, and
 drags and training also with a quarter of the class at a time. Nobody drags over a fan, where a page needs no kernel:
@@ -31,13 +31,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import reliability  # noqa: E402
 from browser_support import LABS  # noqa: E402
-from class_hub import Census, Hub, Taken, census, missing, running_hub  # noqa: E402
+from class_hub import Hub, census, missing, running_hub  # noqa: E402
 from simulated_student import Student  # noqa: E402
 
 from weightlab.validate import whole_number  # noqa: E402
@@ -47,29 +46,24 @@ EVERYBODY, QUARTER = "all at once", "a quarter at a time"
 PARTS = {EVERYBODY: 1, QUARTER: 4}  # into how many groups the class is split, one after another
 DRAGS = 3
 TRAINING_SECONDS = 6.0
-GIB = 2**30
 T = TypeVar("T")
 
 
 @dataclass
 class Lesson:
-    """What a class came to. Censuses and the machine's memory in use (GiB) by the phase that they follow."""
+    """What a class came to. memory: MiB of each student, in the end."""
 
     students: list[Student]
     deadline: float = math.inf  # of time.monotonic
-    censuses: dict[str, Census] = field(default_factory=dict)
-    used: dict[str, float] = field(default_factory=dict)
-    own_seconds: float = 0.0  # of a processor, taken by the simulated students themselves
-    most_used: float = 0.0
+    memory: dict[str, float] = field(default_factory=dict)
 
     @property
     def lost(self) -> list[str]:
         return [words for student in self.students for words in student.seen.lost]
 
     def gathered(self, kind: str, phase: str) -> list[float]:
-        """All students' numbers of one kind whose phase begins so."""
-        tables: Iterable[dict[str, list[float]]] = (getattr(student.seen, kind) for student in self.students)
-        return [number for table in tables for name in table if name.startswith(phase) for number in table[name]]
+        """All students' numbers of one kind in a phase."""
+        return [number for student in self.students for number in getattr(student.seen, kind).get(phase, [])]
 
 
 def groups(students: Sequence[T], parts: int) -> list[Sequence[T]]:
@@ -98,119 +92,52 @@ async def guarded(lesson: Lesson, student: Student, act: Callable[[Student], Awa
 
 async def hold(hub: Hub, lesson: Lesson, say: Callable[[str], None]) -> None:
     """The whole lesson, phase by phase."""
-
-    def note(phase: str) -> None:
-        lesson.censuses[phase] = census(hub)
-        lesson.used[phase] = psutil.virtual_memory().used / GIB
-        say(phase)
-
-    note("start")
-    async with asyncio.TaskGroup() as tasks:
-        watch = tasks.create_task(watch_memory(lesson))
-        await together(lesson, lesson.students, Student.arrive)
-        note("arrived")
-        await together(lesson, lesson.students, Student.run_all)
-        note("run")
+    await together(lesson, lesson.students, Student.arrive)
+    say("arrived")
+    await together(lesson, lesson.students, Student.run_all)
+    say("run")
+    for act, how_long in (("drag", DRAGS), ("train", TRAINING_SECONDS)):
         for phase, parts in PARTS.items():
             for group in groups(lesson.students, parts):
-                await together(lesson, group, methodcaller("drag", phase, DRAGS))
-            note(f"dragged, {phase}")
-        for phase, parts in PARTS.items():
-            for group in groups(lesson.students, parts):
-                await together(lesson, group, methodcaller("train", phase, TRAINING_SECONDS))
-            note(f"trained, {phase}")
-        await together(lesson, lesson.students, Student.save)
-        await together(lesson, lesson.students, Student.leave)
-        watch.cancel()
+                await together(lesson, group, methodcaller(act, phase, how_long))
+            say(f"{act}, {phase}")
+    lesson.memory = census(hub)
+    await together(lesson, lesson.students, Student.save)
+    await together(lesson, lesson.students, Student.leave)
     for student in lesson.students:
         await student.close()
-    own = psutil.Process().cpu_times()
-    lesson.own_seconds = own.user + own.system
-
-
-async def watch_memory(lesson: Lesson) -> None:
-    while True:
-        lesson.most_used = max(lesson.most_used, psutil.virtual_memory().used / GIB)
-        await asyncio.sleep(0.5)
 
 
 # ---- the table ----------------------------------------------------------------------------------------------------
 
 
 def spread(numbers: Sequence[float], factor: float = 1.0) -> str:
-    """Median, 95th percentile and largest; with the numbers' count where there are many."""
+    """Median, 95th percentile and largest."""
     if not numbers:
         return "none"
     shown = [statistics.median(numbers), float(np.percentile(numbers, 95)), max(numbers)]
-    digits = 0 if factor > 1 else 1
-    return " / ".join(f"{number * factor:,.{digits}f}" for number in shown)
+    return " / ".join(f"{number * factor:,.{0 if factor > 1 else 1}f}" for number in shown)
 
 
 def table(lesson: Lesson) -> list[tuple[str, str]]:
     """What was measured, and the figure."""
-    students, end = lesson.students, lesson.censuses[f"trained, {QUARTER}"]
-    names = [student.name for student in students if not student.gone]
-    rows = [("cells run, errors among them", f"{sum(s.seen.cells for s in students)}, {errors(lesson)}")]
-    rows += [
-        ("log-in to a lab whose kernel answers, s", spread([s.seen.ready for s in students])),
-        ("Run All, all at once, s", spread([s.seen.run_all for s in students])),
+    students = lesson.students
+    rows = [
+        ("cells run", f"{sum(student.seen.cells for student in students)}"),
+        ("log-in to a lab whose kernel answers, s", spread([student.seen.ready for student in students])),
+        ("Run All, all at once, s", spread([student.seen.run_all for student in students])),
     ]
     for phase in PARTS:
-        rows.append((f"slider moved to its picture, {phase}, ms", spread(lesson.gathered("latencies", phase), 1000)))
-        kinds = sorted({name for s in students for name in s.seen.latencies if name.startswith(phase)})
-        for name in kinds if len(kinds) > 1 else ():
-            panel = name.removeprefix(f"{phase}: ")
-            rows.append((f"  the same, {panel}", spread(lesson.gathered("latencies", name), 1000)))
-    for phase in PARTS:
-        rows.append((f"training, {phase}: rows' messages a second", slow(lesson.gathered("pictures", phase))))
-        rows.append((f"training, {phase}: Stop to stopped, ms", spread(lesson.gathered("stops", phase), 1000)))
-    rows.append(("server of a student, PSS, MiB", spread([end.servers[name].pss for name in names], 1)))
-    rows += [
-        (f"kernel, {what}, PSS, MiB", spread([lesson.censuses[phase].kernels[name].pss for name in names], 1))
-        for what, phase in (("after Run All", "run"), ("in the end", f"trained, {QUARTER}"))
-    ]
-    rows += [
-        ("student in the end, PSS, MiB", spread([one(end, name).pss for name in names], 1)),
-        ("student in the end, RSS, MiB", spread([one(end, name).rss for name in names], 1)),
-        ("hub and proxy, PSS, MiB", f"{end.hub.pss:.0f} and {end.proxy.pss:.0f}"),
-        ("all processes of the class, PSS, GiB", f"{end.whole.pss / 1024:.1f}"),
-        ("machine's memory in use: before / at most, GiB", f"{lesson.used['start']:.1f} / {lesson.most_used:.1f}"),
-    ]
-    return rows + processor_rows(lesson)
-
-
-def one(found: Census, name: str) -> Taken:
-    """A student's server and kernel."""
-    return found.servers.get(name, Taken()) + found.kernels.get(name, Taken())
-
-
-def slow(numbers: Sequence[float]) -> str:
-    """Of rates the slow end counts: median and smallest."""
-    return f"{statistics.median(numbers):.1f}, at least {min(numbers):.1f}" if numbers else "none"
-
-
-def errors(lesson: Lesson) -> int:
-    return sum("a cell ended" in words for words in lesson.lost)
-
-
-def processor_rows(lesson: Lesson) -> list[tuple[str, str]]:
-    """Seconds of a processor that a student's server and kernel took, phase by phase."""
-    shares, before, names = [], 0.0, [student.name for student in lesson.students if not student.gone]
-    for phase, found in lesson.censuses.items():
-        now = sum(one(found, name).seconds for name in names) / max(1, len(names))
-        if phase != "start":
-            shares.append(f"{phase} {now - before:.1f}")
-        before = now
-    return [
-        ("processor seconds of a student, mean by phase", "; ".join(shares)),
-        ("processor seconds of a simulated page", f"{lesson.own_seconds / len(lesson.students):.1f}"),
-    ]
+        rows += [
+            (f"slider moved to its picture, {phase}, ms", spread(lesson.gathered("latencies", phase), 1000)),
+            (f"training, {phase}: Stop to stopped, ms", spread(lesson.gathered("stops", phase), 1000)),
+        ]
+    return [*rows, ("server and kernel of a student in the end, MiB", spread(list(lesson.memory.values())))]
 
 
 def figure(lesson: Lesson) -> str:
     """The figure for the table of promises."""
-    end = lesson.censuses[f"trained, {QUARTER}"]
-    memory = [one(end, student.name).pss for student in lesson.students if not student.gone]
+    memory = list(lesson.memory.values())
     every = {phase: lesson.gathered("latencies", phase) for phase in PARTS}
     late = {phase: f"{np.percentile(found, 95) * 1000:,.0f}" for phase, found in every.items()}
     usual = {phase: f"{statistics.median(found) * 1000:,.0f}" for phase, found in every.items()}

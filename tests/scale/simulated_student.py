@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import json
 import random
@@ -20,28 +19,25 @@ from nbformat.v4 import new_code_cell, output_from_msg
 from simulated_stage import SimulatedStage
 from tornado.httpclient import HTTPRequest
 
-DRAGGED = ("DescentPanel", "SignalPanel", "TimeGradientsPanel", "SchedulePanel", "SurfacePanel")
-TRAINED = "TrainingPanel"
-OWN_CELLS = {  # for a lab without such a panel, as its reader might write it
-    "DescentPanel": 'from weightlab.toys.panel import DescentPanel\n\nDescentPanel(rules=("momentum",))',
-    TRAINED: "from weightlab.playground.panel import TrainingPanel\n\nTrainingPanel()",
+# Besides the lab's own: one panel to drag and one to train, as its reader might write them.
+OWN_CELLS = {
+    "drag": 'from weightlab.toys.panel import DescentPanel\n\nDescentPanel(rules=("momentum",))',
+    "train": "from weightlab.playground.panel import TrainingPanel\n\nTrainingPanel()",
 }
 EVENTS, EVENT_SECONDS = 40, 0.04  # one drag: a hand moves a slider by 40 positions in 1.6 s
 REACH = 10  # positions to either side
 REQUEST_SECONDS = 600
-PANELS = "{k: type(w).__name__ for k, w in __import__('ipywidgets').widgets.widget._instances.items()}"
 RECORDED = "len(__import__('ipywidgets').widgets.widget._instances['{}'].record.losses)"
 
 
 @dataclass
 class Experience:
-    """What one student has seen. Seconds, but `pictures` is a rate; latencies by phase, lab and panel."""
+    """What one student has seen, in seconds; by phase the movements of a slider until their pictures, and Stops."""
 
     ready: float = 0.0
     run_all: float = 0.0
     cells: int = 0
     latencies: dict[str, list[float]] = field(default_factory=dict)
-    pictures: dict[str, list[float]] = field(default_factory=dict)
     stops: dict[str, list[float]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
@@ -54,7 +50,6 @@ class Student:
         self.seen = Experience()
         self.link = KernelLink()
         self.panels: dict[str, SimulatedStage] = {}  # what is dragged and what is trained
-        self.dragged = ""
         self.gone = False
         self.kernel = ""
         self._hands = random.Random(seed)
@@ -121,7 +116,7 @@ class Student:
     # ---- the notebook ---------------------------------------------------------------------------------------------
 
     async def run_all(self) -> None:
-        """Every cell, sent at once and run in order, as Run All does."""
+        """Every cell, sent at once and run in order, as Run All does; then cells of one's own."""
         begun = time.perf_counter()
         cells = [cell for cell in self._book.cells if cell.cell_type == "code"]
         runs = [self.link.execute(cell.source) for cell in cells]
@@ -129,7 +124,13 @@ class Student:
         self.seen.run_all = time.perf_counter() - begun
         for cell, run in zip(cells, runs, strict=True):
             self._keep(cell, run)
-        await self._choose_panels()
+        for purpose, source in OWN_CELLS.items():
+            cell, run = new_code_cell(source), self.link.execute(source)
+            await all_done([run])
+            self._book.cells.append(cell)
+            self._keep(cell, run)
+            self.panels[purpose] = self.link.stages[self.link.displayed[-1]]
+            await self.panels[purpose].settled()
 
     def _keep(self, cell: Any, run: Execution) -> None:
         reply = run.reply.result()
@@ -138,28 +139,6 @@ class Student:
         self.seen.cells += 1
         if reply["status"] != "ok" or any(kind == "error" for kind, _ in run.outputs):
             self._lose(f"a cell ended in {reply.get('ename', reply['status'])}: {cell.source[:60]!r}")
-
-    async def _choose_panels(self) -> None:
-        """The lab's first panels to drag and to train; a cell with one's own where it has none."""
-        for words, kinds in (("drag", DRAGGED), ("train", (TRAINED,))):
-            found = await self._shown(kinds)
-            if found is None:
-                cell = new_code_cell(OWN_CELLS[kinds[0]])
-                self._book.cells.append(cell)
-                run = self.link.execute(cell.source)
-                await all_done([run])
-                self._keep(cell, run)
-                found = await self._shown(kinds)
-            assert found is not None, f"{kinds[0]} was not shown"
-            self.panels[words], kind = found
-            self.dragged = kind if words == "drag" else self.dragged
-        for stage in self.panels.values():
-            await stage.settled()
-
-    async def _shown(self, kinds: tuple[str, ...]) -> tuple[SimulatedStage, str] | None:
-        names: dict[str, str] = ast.literal_eval(await self.link.look(PANELS))
-        shown = [(self.link.stages[model], names[model]) for model in self.link.displayed if model in self.link.stages]
-        return next(((stage, kind) for stage, kind in shown if kind in kinds), None)
 
     async def save(self) -> None:
         """Save the notebook and read it back."""
@@ -179,7 +158,8 @@ class Student:
     async def drag(self, phase: str, times: int) -> None:
         """Drag a slider to and fro with rests in between; the kernel answers each movement."""
         stage = self.panels["drag"]
-        name, positions = stage.slider("learning_rate")
+        name = "learning_rate"
+        positions = stage.slider(name)
         before = len(stage.latencies)
         for _ in range(times):
             await asyncio.sleep(self._hands.uniform(0.2, 1.5))
@@ -189,9 +169,7 @@ class Student:
                 self._lose(f"{name} = {value} is not what the picture shows: {stage.failure}")
         if stage.pictureless:
             self._lose(f"{stage.pictureless} movements of {name} have no picture")
-        self.seen.latencies.setdefault(f"{phase}: lab {self.lab.name[:2]}, {self.dragged}", []).extend(
-            stage.latencies[before:]
-        )
+        self.seen.latencies.setdefault(phase, []).extend(stage.latencies[before:])
 
     async def _one_drag(self, stage: SimulatedStage, name: str, positions: list[float]) -> float:
         here = min(range(len(positions)), key=lambda i: abs(positions[i] - stage.state["values"][name]))
@@ -210,12 +188,10 @@ class Student:
         stage = self.panels["train"]
         if stage.run_state != "idle":
             await stage.command("reset")
-        before, begun = len(stage.arrivals), time.perf_counter()
+        begun = time.perf_counter()
         await stage.command("start")
         while stage.run_state == "running" and time.perf_counter() - begun < seconds:
             await asyncio.sleep(0.05)
-        passed = time.perf_counter() - begun
-        self.seen.pictures.setdefault(phase, []).append((len(stage.arrivals) - before) / passed)
         if stage.run_state != "running":
             await self._check_run(stage)
             await stage.command("reset")

@@ -57,10 +57,6 @@ def test_a_test_that_did_not_pass_leaves_the_figure_as_it_was(outcome: str, when
     assert told(before, report("tests/t.py::one", outcome, when)).figure(promise) is None
 
 
-def test_a_promise_whose_tests_did_not_all_run_keeps_its_figure() -> None:
-    assert told(report("a.py::one")).figure(Promise("a", "A", "{passed}", ("a.py", "b.py"))) is None
-
-
 def test_a_written_figure_comes_back_with_its_day_and_leaves_the_rest_alone(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"# Title\n\n{MARK}\n{HEAD}\nThe end.\n", encoding="utf-8")

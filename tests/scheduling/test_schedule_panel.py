@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import re
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from panel_support import say
+from panel_support import columns, ends, say
+from refusals import refusals
 
 from weightlab.rules.schedules import SCHEDULES
-from weightlab.scheduling.figures import floors_figure, mean_losses_figure, rates_figure, spreads_figure
 from weightlab.scheduling.panel import SchedulePanel
 from weightlab.scheduling.picture import RUNS
-from weightlab.stage.controls import Choice, Question, Slider, Toggle
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
-
-
-def curve(panel: SchedulePanel, name: str, view: str) -> np.ndarray:
-    picture = panel.picture
-    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-    series = next(one for one in picture["series"] if one["name"] == name and one["view"] == view)
-    return table[:, series["columns"][-1]]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_is_drawn_with_its_rate_and_its_mean(name: str) -> None:
     panel = SchedulePanel(name, steps=100)
     record = panel.record["gradient_descent"]
-    np.testing.assert_allclose(curve(panel, "learning rate", "rate")[:-1], record.learning_rates[:, 0], rtol=1e-6)
-    np.testing.assert_allclose(curve(panel, f"mean of {RUNS} runs", "loss"), record.mean_losses, rtol=1e-5)
+    np.testing.assert_allclose(columns(panel, "rate", "learning rate")[:-1, -1], record.learning_rates[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "loss", f"mean of {RUNS} runs")[:, -1], record.mean_losses, rtol=1e-5)
     assert panel.reading[-1]["verdict"] and panel.still().png.startswith(b"\x89PNG")
     assert SCHEDULES[name].label in panel.summary
 
@@ -41,19 +31,12 @@ def test_every_schedule_is_drawn_with_its_rate_and_its_mean(name: str) -> None:
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_control_works_at_both_ends(name: str, rules: tuple[str, ...]) -> None:
     panel = SchedulePanel(name, rules, steps=40)
-    for control in list(panel._controls.values()):
-        if isinstance(control, Choice):
-            ends: tuple[Any, ...] = (control.options[0][0], control.options[-1][0], name)
-        else:
-            assert isinstance(control, Slider) and not isinstance(control, Toggle)
-            ends = (control.positions[0], control.positions[-1], panel.values[control.name])
-        if control.name in panel.unused:
-            continue
-        for value in ends:
-            say(panel, type="set", values={control.name: value}, seq=1)
-            assert not panel.notice, (control.name, value, panel.notice)
-            assert panel.values[control.name] == value and panel.reading[-1]["verdict"]
-            assert all(math.isfinite(x) for x in panel.record[rules[0]].learning_rates.flatten().tolist())
+    for control in [one for one in panel.controls if one["name"] not in panel.unused]:
+        for value in (*ends(control), panel.values[control["name"]]):
+            say(panel, type="set", values={control["name"]: value}, seq=1)
+            assert not panel.notice, (control["name"], value, panel.notice)
+            assert panel.values[control["name"]] == value and panel.reading[-1]["verdict"]
+            assert bool(torch.isfinite(panel.record[rules[0]].learning_rates).all())
 
 
 def test_the_sliders_of_other_schedules_are_not_shown() -> None:
@@ -117,61 +100,9 @@ def test_a_rule_without_theory_is_run_and_says_so() -> None:
     assert panel.reading[0]["theory"] == "–" and "no noise floor to reach" in panel.reading[-1]["verdict"]
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"learning_rate": -1.0}, r"learning_rate must be in \[0"),
-        ({"learning_rate": math.nan}, "got nan; use a finite number"),
-        ({"gamma": 1.5}, r"gamma must be in \[0, 1\], got 1.5"),
-        ({"step_size": 2.5}, "step_size must be a whole number"),
-        ({"noise": -0.1}, "noise must be in"),
-        ({"steps": 0}, "steps must be in"),
-        ({"seed": 1e9}, "seed must be in .* the panel draws one of the runs"),
-        ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"condition_number": "wide"}, "must be a number, got 'wide'"),
-    ],
-)
-def test_bad_input_is_explained_and_the_last_good_picture_stays(values: dict[str, Any], words: str) -> None:
-    panel = SchedulePanel("step", steps=30)
-    picture, good = panel.picture, dict(panel.values)
-    say(panel, type="set", values=values, seq=1)
-    assert panel.notice["kind"] == "error" and re.search(words, panel.notice["text"]), panel.notice
-    assert panel.picture is picture and panel.values == good
-    say(panel, type="set", values={"learning_rate": 0.1}, seq=2)
-    assert not panel.notice
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"rules": ("momentun",)}, "did you mean 'momentum'"),
-        ({"rules": ()}, "at least one rule"),
-        ({"gama": 0.5}, "unknown setting 'gama'"),
-        ({"momentum": 0.5}, "unknown setting 'momentum'"),
-    ],
-)
-def test_bad_arguments_name_the_nearest_right_ones(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        SchedulePanel(**arguments)
-
-
-def test_a_prediction_is_measured_on_the_runs() -> None:
-    question = Question("floor?", lambda panel: panel.record["gradient_descent"].settled(50)[0], tolerance=0.1)
-    panel = SchedulePanel("constant", questions=[question])
-    panel.predict(1, 0.032)
-    assert panel.predictions[0].verdict.startswith("As predicted")
-
-
-def test_static_figures_show_every_name() -> None:
-    rates = {f"schedule {i}": torch.linspace(0.2, 0.0, 30) for i in range(5)}
-    shown = rates_figure(rates)
-    assert [axes.get_title(loc="left") for axes in shown.axes][:5] == list(rates)
-    means = mean_losses_figure(rates, {"schedule 1": rates["schedule 1"]}, 0.1)
-    assert [text.get_text() for text in means.legends[0].get_texts()] == [*rates, "theory"]
-    values = torch.tensor([0.1, 0.2])
-    floors = floors_figure((values, values, values / 10), (values, values), 0.5)
-    legend = floors.axes[0].get_legend()
-    assert legend is not None and {"measured", "limit 2/λmax = 0.5"} < {text.get_text() for text in legend.get_texts()}
-    spreads = spreads_figure({"one": [values, values], "two": [values, values]}, ["a", "b"], "loss")
-    assert [text.get_text() for text in spreads.legends[0].get_texts()] == ["one", "two"]
+test_bad_arguments_name_the_nearest_right_ones = refusals(SchedulePanel, {
+    "did you mean 'cosine'": {"schedule": "cosin"},
+    "did you mean 'momentum'": {"rules": ("momentun",)},
+    "at least one rule": {"rules": ()},
+    "unknown setting 'momentum'": {"momentum": 0.5},
+})

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import time
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from refusals import refusals
 from torch import Tensor, nn
 
 from weightlab.networks.activations import ACTIVATIONS, activation
 from weightlab.networks.initializers import INITIALIZERS, InitializationSettings, initialization
+from weightlab.signals.figures import signals_figure
 from weightlab.signals.measure import SignalRecord, measure_signals, predict_signals
-from weightlab.theory.signals import gaussian_nodes, signal_propagation
+from weightlab.theory.signals import signal_propagation
 
 # RMS ratio per layer, forward and backward: width 256, 20 layers, unit-normal input, 20 seeds
 REFERENCE: dict[str, tuple[str, InitializationSettings, float, float]] = {
@@ -84,17 +87,6 @@ def test_the_closed_forms_of_relu_and_linear_layers() -> None:
         assert 1 / ratio_of(predicted.backward) == pytest.approx(ratio, rel=1e-12)
 
 
-def test_the_quadrature_gives_gaussian_moments_and_resolves_saturated_units() -> None:
-    nodes, weights = gaussian_nodes()
-    for power, moment in ((0, 1), (1, 0), (2, 1), (3, 0), (4, 3), (6, 15), (8, 105)):
-        assert (weights @ nodes**power).item() == pytest.approx(moment, rel=1e-11, abs=1e-12)
-    assert (weights @ (nodes > 0).double()).item() == pytest.approx(0.5, abs=1e-14)
-    # E[tanh'(az)²] -> ∫ sech⁴(az) dz / √(2π) = 4/(3a√(2π)) for large a
-    for a in (1e2, 1e4):
-        saturated = (weights @ (1 - torch.tanh(a * nodes) ** 2) ** 2).item()
-        assert saturated == pytest.approx(4 / (3 * a * math.sqrt(2 * math.pi)), rel=1e-4)
-
-
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_the_measurement_is_what_autograd_gives_on_a_network_of_modules(name: str) -> None:
     depth, width, batch, seed = 5, 12, 7, 4
@@ -125,15 +117,6 @@ def test_with_equal_weights_every_unit_does_what_its_neighbours_do(name: str) ->
     assert (measure_signals(name, "xavier_normal", 4, 32, seeds=2).unit_differences > 0.01).all()
 
 
-def test_zero_weights_stop_both_signal_and_gradient() -> None:
-    record = measure_signals("tanh", "zeros", depth=6, width=16, seeds=2)
-    assert (record.forward == 0).all() and (record.backward[:, :-1] == 0).all()
-    assert record.forward_ratios.isnan().all()
-    predicted = predict_signals("tanh", "zeros", depth=6, width=16)
-    assert predicted is not None
-    assert (predicted.forward == 0).all() and predicted.backward.tolist() == [0, 0, 0, 0, 0, 1]
-
-
 def test_no_theory_is_claimed_where_none_holds() -> None:
     f = activation("tanh")
     common = {"depth": 3, "width": 10}
@@ -153,34 +136,18 @@ def test_equal_seeds_measure_the_same_and_seeds_can_be_continued() -> None:
     assert whole.layers == ("layer 1", "layer 2", "layer 3", "layer 4", "layer 5")
 
 
-def test_ratios_leave_out_the_first_two_layers_and_need_four() -> None:
-    forward = torch.tensor([[9.0, 7.0, 1.0, 2.0, 4.0]])
-    record = SignalRecord(forward, forward.flip(1), torch.zeros(1, 5), tuple("abcde"))
-    assert record.forward_ratios.tolist() == [2.0]
-    assert record.backward_ratios.tolist() == pytest.approx([1 / 3])
-    assert measure_signals("relu", "he_normal", 3, 8, seeds=2).forward_ratios.isnan().all()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"activation_name": "rleu"}, ValueError, "unknown activation 'rleu': did you mean 'relu'"),
-        ({"initialization_settings": "he"}, ValueError, "unknown initializer 'he'"),
-        ({"depth": 0}, ValueError, r"depth must be in \[1, 500\], got 0"),
-        ({"depth": 2.5}, ValueError, "depth must be a whole number"),
-        ({"width": math.nan}, ValueError, "width must be in .* got nan"),
-        ({"width": 4096, "depth": 100}, ValueError, "make the network narrower or less deep"),
-        ({"seeds": 0}, ValueError, r"seeds must be in \[1, 1000\], got 0"),
-        ({"batch": -1}, ValueError, "batch must be in"),
-        ({"first_seed": -1}, ValueError, "first_seed must be in"),
-        ({"depth": "deep"}, TypeError, "depth must be a number, got 'deep'"),
-    ],
-)
-def test_bad_settings_are_refused_with_value_range_and_remedy(
-    arguments: dict[str, object], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        measure_signals(**arguments)  # type: ignore[arg-type]
+test_bad_settings_are_refused_with_value_range_and_remedy = refusals(measure_signals, {
+    "unknown activation 'rleu': did you mean 'relu'": {"activation_name": "rleu"},
+    "unknown initializer 'he'": {"initialization_settings": "he"},
+    r"depth must be in \[1, 500\], got 0": {"depth": 0},
+    "depth must be a whole number": {"depth": 2.5},
+    "width must be in .* got nan": {"width": math.nan},
+    "make the network narrower or less deep": {"width": 4096, "depth": 100},
+    r"seeds must be in \[1, 1000\], got 0": {"seeds": 0},
+    "batch must be in": {"batch": -1},
+    "first_seed must be in": {"first_seed": -1},
+    "depth must be a number, got 'deep'": {"depth": "deep"},
+})
 
 
 @pytest.mark.parametrize(
@@ -199,12 +166,39 @@ def test_theory_refuses_bad_input_too(changed: dict[str, float], message: str) -
         signal_propagation(f.function, f.derivative, **({"variance": 0.1, "depth": 3, "width": 10} | changed))  # type: ignore[arg-type]
 
 
-def test_a_measurement_is_fast_enough_to_follow_a_slider() -> None:
-    """Twenty layers of width 256, three seeds, take about 40 ms on one core; a busy machine is given six times that."""
-    measure_signals("tanh", "xavier_normal", seeds=1)
-    best = math.inf
-    for _ in range(5):
-        begin = time.perf_counter()
-        measure_signals("tanh", "xavier_normal", depth=20, width=256, seeds=3)
-        best = min(best, time.perf_counter() - begin)
-    assert best < 0.25
+# ---- figures -----------------------------------------------------------------------------------------------------
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.fixture
+def records() -> dict[str, SignalRecord]:
+    return {name: measure_signals("tanh", name, depth=6, width=32, seeds=3) for name in ("xavier_normal", "zeros")}
+
+
+def test_a_signals_figure_draws_measured_means_and_theory_on_top(records: dict[str, SignalRecord]) -> None:
+    record = records["xavier_normal"]
+    theory = predict_signals("tanh", "xavier_normal", depth=6, width=32)
+    assert theory is not None
+    figure = signals_figure({"Xavier": record}, {"Xavier": theory})
+    assert legend(figure) == ["Xavier", "theory"]
+    for axes, measured, predicted in zip(
+        figure.axes, (record.forward, record.backward), (theory.forward, theory.backward), strict=True
+    ):
+        assert axes.get_yscale() == "log"
+        drawn, marks = (np.asarray(line.get_ydata(), dtype=float) for line in axes.lines[:2])
+        np.testing.assert_allclose(drawn, measured.double().log().mean(0).exp().numpy(), rtol=1e-12)
+        np.testing.assert_allclose(marks, predicted.numpy(), rtol=1e-12)
+
+
+def test_a_predictions_ratios_are_those_of_its_magnitudes() -> None:
+    predicted = predict_signals("relu", "pytorch_default", depth=20, width=256)
+    assert predicted is not None
+    assert predicted.forward_ratio == pytest.approx(1 / math.sqrt(6), rel=1e-12)
+    assert predicted.backward_ratio == pytest.approx(1 / math.sqrt(6), rel=1e-12)
+    tanh = predict_signals("tanh", "xavier_normal", depth=20, width=256)
+    assert tanh is not None
+    assert tanh.forward_ratio**17 == pytest.approx(float(tanh.forward[19] / tanh.forward[2]), rel=1e-12)
+    assert tanh.backward_ratio**17 == pytest.approx(float(tanh.backward[2] / tanh.backward[19]), rel=1e-12)

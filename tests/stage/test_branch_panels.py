@@ -12,9 +12,7 @@ from panel_support import say, wait_for
 from weightlab.descent.run import descend
 from weightlab.playground.panel import TrainingPanel
 from weightlab.signals.panel import SignalPanel
-from weightlab.stage.controls import Question
 from weightlab.toys.panel import MOST_EARLIER, DescentPanel
-from weightlab.training.run import train
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
@@ -42,7 +40,6 @@ def test_a_branch_of_a_toy_goes_on_from_its_step_and_the_line_before_stays() -> 
     assert _drawn(panel, "plane")[:3] == names and len(_drawn(panel, "loss")) == 4
     np.testing.assert_array_equal(_line(panel, "Momentum"), before.weights[:, 0].float().numpy())
     np.testing.assert_array_equal(_line(panel, names[2][0]), record.weights[:, 0].float().numpy())
-    panel.close()
 
 
 def test_sliders_move_only_the_branch_and_a_new_start_moves_all() -> None:
@@ -54,7 +51,6 @@ def test_sliders_move_only_the_branch_and_a_new_start_moves_all() -> None:
     assert panel.record.labels[0] == "Momentum, from step 30 η = 0.01, μ = 0.5"
     panel.set(start_x=1.5)
     assert panel.record.weights[0, 0, 0] == 1.5 and _line(panel, "Momentum")[0, 0] == 1.5
-    panel.close()
 
 
 def test_a_branch_before_the_last_branch_leaves_that_one_behind() -> None:
@@ -66,14 +62,6 @@ def test_a_branch_before_the_last_branch_leaves_that_one_behind() -> None:
     assert {"Momentum", "Momentum, from step 50 η = 0.01"} <= names
     panel.branch(60, momentum=0.2)
     assert [step for step, _ in panel.experiment.changes] == [20, 60]
-    panel.close()
-
-
-def test_what_a_branch_does_not_change_is_drawn_once() -> None:
-    panel = _toy()
-    panel.branch(30, momentum=0.2)
-    assert [name for name, _ in _drawn(panel, "plane")].count("Adam") == 1
-    panel.close()
 
 
 def test_earlier_lines_are_bounded_and_go_when_one_line_is_wanted() -> None:
@@ -83,7 +71,6 @@ def test_earlier_lines_are_bounded_and_go_when_one_line_is_wanted() -> None:
     assert sum(dashed for name, dashed in _drawn(panel, "loss") if name.startswith("Momentum")) == MOST_EARLIER
     panel.join()
     assert panel.experiment.changes == () and not any(dashed for _, dashed in _drawn(panel, "loss"))
-    panel.close()
 
 
 @pytest.mark.parametrize("step", [0, 80, 1000])
@@ -95,7 +82,6 @@ def test_a_branch_from_no_step_of_the_run_is_refused_and_nothing_changes(step: i
     with pytest.raises(ValueError, match="learning_rate"):
         panel.branch(20, learning_rate=-1.0)
     assert panel.record is before and panel.experiment.changes == () and not panel.transport["branches"]
-    panel.close()
 
 
 def test_theory_of_a_branch_is_that_of_its_settings_beside_what_it_did_since() -> None:
@@ -104,26 +90,6 @@ def test_theory_of_a_branch_is_that_of_its_settings_beside_what_it_did_since() -
     row = panel.reading[0]
     theory, measured = (float(row[side].split()[1]) for side in ("theory", "measured"))
     assert theory == pytest.approx(0.85, abs=1e-4) and measured == pytest.approx(theory, abs=2e-3)
-    panel.close()
-
-
-def test_a_question_is_not_measured_on_a_branch() -> None:
-    asked = Question("how far?", lambda panel: float(panel.record.losses[-1, 0]))
-    panel = _toy(questions=(asked,))
-    panel.branch(30)
-    panel.predict(1, "1")
-    assert panel.predictions[0].measured is None
-    panel.join()
-    assert panel.predictions[0].measured is not None
-    panel.close()
-
-
-def test_a_fan_is_not_offered_while_lines_are_branched() -> None:
-    panel = _toy()
-    assert panel._fan("learning_rate") is not None
-    panel.branch(30)
-    assert panel._fan("learning_rate") is None
-    panel.close()
 
 
 def test_the_page_branches_and_joins() -> None:
@@ -135,14 +101,12 @@ def test_the_page_branches_and_joins() -> None:
     wait_for(lambda: "from 1 to 79" in panel.notice.get("text", ""))
     say(panel, type="join")
     wait_for(lambda: panel.transport["branches"] == 0)
-    panel.close()
 
 
 def test_a_panel_whose_runs_do_not_branch_says_so() -> None:
     panel = SignalPanel(depth=3, width=8)
     with pytest.raises(ValueError, match="do not branch"):
         panel.branch(2)
-    panel.close()
 
 
 def _network(**settings: Any) -> TrainingPanel:
@@ -156,18 +120,6 @@ def _traces(panel: TrainingPanel) -> dict[str, Any]:
     return {one.name: one.points for one in panel._shown.references if one.kind == "trace"}
 
 
-def test_a_branch_of_a_real_run_equals_the_run_with_those_settings_from_the_start() -> None:
-    panel = _network()
-    trunk = panel.run()
-    panel.branch(70, learning_rate=0.3)
-    assert panel.transport["state"] == "paused" and panel._training is not None and panel._training.steps_done == 70
-    record = panel.run()
-    assert panel.experiment.changes == ((70, "learning_rate", 0.3),)
-    assert torch.equal(record.weight_paths, train(panel.experiment).weight_paths)
-    assert torch.equal(record.losses[:70], trunk.losses[:70]) and not torch.equal(record.losses, trunk.losses)
-    panel.close()
-
-
 def test_the_run_before_stays_on_the_picture_of_the_branch() -> None:
     panel = _network()
     trunk = panel.run()
@@ -179,16 +131,6 @@ def test_the_run_before_stays_on_the_picture_of_the_branch() -> None:
     panel.join()
     assert not _traces(panel)
     assert panel._training is not None and panel._training.steps_done == 70
-    panel.close()
-
-
-def test_reset_forgets_the_branches() -> None:
-    panel = _network()
-    panel.run()
-    panel.branch(70, learning_rate=0.3)
-    panel._command("reset")
-    assert panel.experiment.changes == () and panel.transport["branches"] == 0
-    panel.close()
 
 
 def test_a_branch_of_a_real_run_is_refused_where_it_cannot_be() -> None:
@@ -201,28 +143,3 @@ def test_a_branch_of_a_real_run_is_refused_where_it_cannot_be() -> None:
     with pytest.raises(ValueError, match="another depth"):
         panel.branch(10, depth=5)
     assert panel._training is not None and panel._training.steps_done == 50 and panel.values["depth"] == 2
-    panel.close()
-
-
-def test_a_setting_changed_by_hand_before_the_branch_is_kept() -> None:
-    panel = _network()
-    panel.run(30)
-    panel.set(learning_rate=0.01)
-    panel.run(60)
-    panel.branch(60, momentum=0.2)
-    assert panel.experiment.changes == ((30, "learning_rate", 0.01), (60, "momentum", 0.2))
-    panel.close()
-
-
-def test_the_page_branches_a_run_that_is_going_on() -> None:
-    panel = _network(pace=60.0)
-    panel._receive(panel, {"type": "command", "name": "start"}, [])
-    wait_for(lambda: panel._training is not None and panel._training.steps_done > 30)
-    assert panel.transport["state"] == "running"
-    say(panel, type="branch", step=20)
-    wait_for(lambda: panel.transport["state"] == "paused")
-    assert panel._training is not None and panel._training.steps_done == 20
-    panel.set(pace=1000.0)
-    say(panel, type="command", name="start")
-    wait_for(lambda: panel.transport["state"] == "finished")
-    panel.close()

@@ -7,25 +7,9 @@ import threading
 import time
 from typing import Any
 
+from panel_support import wait_for
+
 from weightlab.stage.worker import Worker
-
-
-def wait_for(condition: Any, seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        time.sleep(0.002)
-
-
-def test_mail_is_handled_in_order_on_one_thread() -> None:
-    seen: list[tuple[Any, str]] = []
-    worker = Worker(lambda mail: seen.append((mail["n"], threading.current_thread().name)), name="one")
-    for n in range(50):
-        worker.post({"type": "command", "n": n})
-    assert worker.drain()
-    worker.close()
-    assert [n for n, _ in seen] == list(range(50))
-    assert {name for _, name in seen} == {"one"}
 
 
 def test_a_burst_of_settings_is_merged_and_the_newest_wins() -> None:
@@ -120,13 +104,6 @@ def test_closing_ends_the_thread_and_drops_later_mail() -> None:
     assert threading.active_count() == before
     worker.post({"type": "command"})
     assert threading.active_count() == before and len(seen) == 1
-
-
-def test_a_worker_that_was_never_used_has_no_thread() -> None:
-    before = threading.active_count()
-    worker = Worker(lambda mail: None)
-    assert threading.active_count() == before
-    worker.close()
 
 
 def test_closed_again_by_a_thread_that_python_did_not_start() -> None:

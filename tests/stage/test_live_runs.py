@@ -14,7 +14,7 @@ from panel_support import say, wait_for
 from weightlab.pictures.picture import Axis, Picture, TableBuilder, View
 from weightlab.stage.controls import Slider
 from weightlab.stage.lenses import PACE, Setting
-from weightlab.stage.live_runs import OVER, LivePanel
+from weightlab.stage.live_runs import LivePanel
 
 LAST = 500
 
@@ -91,13 +91,6 @@ def press(panel: CountingPanel, button: str) -> None:
     panel._receive(panel, {"type": "command", "name": button, "seq": 1}, [])
 
 
-def test_start_takes_the_run_to_its_end_which_is_shown_and_told(opened: list[CountingPanel]) -> None:
-    panel = counting(opened)
-    say(panel, type="command", name="start", seq=1)
-    assert panel.count == LAST and panel.shown[-1][1] == LAST
-    assert panel.rests == 1 and panel.transport["state"] == panel.transport["text"] == "finished"
-
-
 def test_pictures_come_at_most_as_often_as_the_panel_says(opened: list[CountingPanel]) -> None:
     panel = counting(opened, pace=1000.0)
     pressed = time.perf_counter()
@@ -133,17 +126,6 @@ def test_step_takes_the_panels_steps_a_click_and_leaves_the_run_paused(opened: l
         assert panel.count == 3 * click and panel.transport["state"] == "paused" and panel.rests == click
 
 
-@pytest.mark.parametrize("over", sorted(OVER))
-@pytest.mark.parametrize("button", ["start", "pause", "step", "stop"])
-def test_no_button_but_reset_and_new_seed_moves_a_run_that_is_over(
-    over: str, button: str, opened: list[CountingPanel]
-) -> None:
-    panel = counting(opened)
-    panel._state = over
-    say(panel, type="command", name=button, seq=1)
-    assert panel.count == 0 and panel.transport["state"] == over and panel.rests == 0
-
-
 def test_a_step_that_breaks_ends_the_run_and_says_so(opened: list[CountingPanel]) -> None:
     panel = counting(opened, breaks_at=7)
     say(panel, type="command", name="start", seq=1)
@@ -154,9 +136,3 @@ def test_a_new_seed_that_is_refused_leaves_the_seed_as_it_was(opened: list[Count
     panel = counting(opened)
     say(panel, type="command", name="new_seed", seq=1)
     assert panel.asked.seed == 0 and "seed 1 is refused" in panel.notice["text"]
-
-
-def test_an_unknown_command_names_the_nearest(opened: list[CountingPanel]) -> None:
-    panel = counting(opened)
-    say(panel, type="command", name="rest", seq=1)
-    assert "unknown command 'rest'" in panel.notice["text"] and "'reset'" in panel.notice["text"]

@@ -7,49 +7,39 @@ from typing import Any
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
-from own_classes import KeepsItsRateToItself, Plain
+from own_classes import QUADRANTS, Bent, KeepsItsRateToItself, Plain
 from panel_support import say, settings_of_training
-from torch import Tensor, nn
+from refusals import refusals
+from torch import nn
 
 from weightlab.descent.landscapes import landscape_from_function
 from weightlab.descent.run import descend
-from weightlab.networks.datasets import Dataset, dataset, dataset_from_tensors
+from weightlab.ensembles.panel import EnsemblePanel
+from weightlab.networks.datasets import dataset
 from weightlab.networks.models import model
 from weightlab.networks.own_model import model_from_module
 from weightlab.playground.panel import TrainingPanel
 from weightlab.rules.schedules import schedule
 from weightlab.rules.update_rules import optimizer
-from weightlab.stage.controls import Choice
-from weightlab.stage.own import own_things
+from weightlab.stage.own import own_parts, own_things
+from weightlab.stage.panel import Panel
+from weightlab.stopping.panel import EpochsPanel
+from weightlab.surfaces.panel import SurfacePanel
+from weightlab.surfaces.sharpness_panel import SharpnessPanel
 from weightlab.toys.panel import DescentPanel
 from weightlab.training.run import train
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
-class Small(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner, self.outer = nn.Linear(2, 6), nn.Linear(6, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.outer(torch.sin(self.inner(x)))
-        return logits
-
-
-def board() -> Dataset:
-    x = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
-    return dataset_from_tensors(x, (x[:, 0] > x[:, 1]).long(), name="board")
-
-
 def own_panel(**changes: Any) -> TrainingPanel:
-    mine: dict[str, Any] = {"rule": Plain, "model": model_from_module(Small), "dataset": board(), "steps": 5}
+    mine: dict[str, Any] = {"rule": Plain, "model": model_from_module(Bent), "dataset": QUADRANTS, "steps": 5}
     return TrainingPanel(**{"controls": "all", **mine, **changes})
 
 
 def test_one_panel_runs_a_learners_own_rule_network_and_data() -> None:
     panel = own_panel(schedule=schedule("cosine", half_cycle=5))
-    assert (panel.values["rule"], panel.values["model"], panel.values["dataset"]) == ("Plain", "Small", "board")
+    assert (panel.values["rule"], panel.values["model"], panel.values["dataset"]) == ("Plain", "Bent", "quadrants")
     assert panel.values["schedule"] == "cosine (yours)" and panel.experiment.schedule.half_cycle == 5
     record = panel.run()
     assert torch.equal(record.losses, train(panel.experiment).losses)
@@ -61,7 +51,7 @@ def test_menus_name_what_is_ones_own() -> None:
     menus = {spec["name"]: dict(spec["options"]) for spec in panel.controls if spec["kind"] == "choice"}
     assert menus["rule"]["Plain"] == "Plain (yours)"
     assert menus["rule"]["torch.optim.Adagrad"] == "torch.optim.Adagrad"
-    assert menus["schedule"]["step (yours)"] == "Step (yours)" and menus["dataset"]["board"] == "board (yours)"
+    assert menus["schedule"]["step (yours)"] == "Step (yours)" and menus["dataset"]["quadrants"] == "quadrants (yours)"
 
 
 def test_the_rules_own_learning_rate_is_taken_unless_one_is_given() -> None:
@@ -86,40 +76,12 @@ def test_momentum_of_a_class_is_a_control_where_it_was_given_one() -> None:
     assert given.run().steps == 5 and given._training.settings["momentum"] == 0.8
 
 
-def test_settings_act_on_ones_own_rule_while_it_runs() -> None:
-    panel = own_panel()
-    say(panel, type="command", name="step", seq=1)
-    say(panel, type="set", values={"learning_rate": 0.5, "clip_norm": 1.0}, seq=2)
-    assert panel._training.settings["learning_rate"] == 0.5
-    assert panel._training.steps_done == 1
-
-
 def test_choosing_data_that_ones_network_cannot_read_is_explained_and_changes_nothing() -> None:
     panel = own_panel()
     training = panel._training
     say(panel, type="set", values={"dataset": "digits"}, seq=1)
-    assert "model 'Small' does not fit dataset 'digits'" in panel.notice["text"]
-    assert panel._training is training and panel.values["dataset"] == "board"
-
-
-@pytest.mark.parametrize("name", sorted({*settings_of_training()} - {"dataset", "batch_size"}))
-def test_every_control_takes_both_ends_beside_ones_own_things(name: str) -> None:
-    panel = own_panel(own=(torch.optim.NAdam,))
-    control = panel._controls[name]
-    ends: list[Any] = [False, True]
-    if isinstance(control, Choice):
-        ends = [option for option, _ in control.options]
-    elif hasattr(control, "positions"):
-        ends = [control.positions[0], control.positions[-1]]
-    for end in ends:
-        if name == "model" and end in {"cnn", "rnn", "lstm", "gru"}:
-            continue  # these read pictures
-        if name == "group" and end not in ("none", "biases", "first", "output"):
-            continue  # what the learner's network or rule has not: refused, and tested in test_groups_panel.py
-        say(panel, type="set", values={name: end}, seq=1)
-        assert panel.notice.get("kind") != "error", panel.notice
-        say(panel, type="command", name="step", seq=2)
-        assert panel.notice.get("kind") != "error", panel.notice
+    assert "model 'Bent' does not fit dataset 'digits'" in panel.notice["text"]
+    assert panel._training is training and panel.values["dataset"] == "quadrants"
 
 
 @pytest.mark.parametrize(
@@ -188,3 +150,60 @@ def test_a_descent_panel_shares_one_rate_and_keeps_the_other_settings() -> None:
     assert panel.experiment.optimizers[1].factor == 0.5 and "momentum" in panel.values
     with pytest.raises(ValueError, match="settings_map needs a rule with two settings, 'Plain' has one"):
         DescentPanel("quadratic", (Plain,), settings_map=True)
+
+
+# ---- panels that take a learner's own in one line ----------------------------------------------------------------
+
+
+class Slow(torch.optim.SGD):
+    """SGD under another name."""
+
+
+NETWORK = model_from_module(Bent)
+
+
+def _parts(panel: Panel) -> Any:
+    experiment = panel.experiment
+    experiment = experiment[0] if isinstance(experiment, tuple) else experiment
+    return getattr(experiment, "training", experiment)
+
+
+@pytest.mark.parametrize(
+    ("made", "own", "hidden"),
+    [
+        (EpochsPanel, (QUADRANTS, NETWORK, Slow), {"label_noise", "width"}),
+        (SurfacePanel, (QUADRANTS, NETWORK, Slow), {"width", "momentum"}),
+        (SharpnessPanel, (QUADRANTS, NETWORK), {"label_noise", "width"}),
+        (EnsemblePanel, (QUADRANTS,), set()),
+    ],
+)
+def test_a_panel_trains_what_a_learner_brings(made: type[Any], own: tuple[Any, ...], hidden: set[str]) -> None:
+    settings = {"epochs": 3} if made is EpochsPanel else {"steps": 60}
+    panel = made(own=own, **settings)
+    experiment = _parts(panel)
+    assert experiment.dataset == QUADRANTS and hidden <= set(panel.unused)
+    if NETWORK in own:
+        assert experiment.model == NETWORK
+    if Slow in own:
+        assert experiment.optimizer.rule is Slow
+        panel.set(learning_rate=0.02)
+        assert _parts(panel).optimizer.learning_rate == 0.02
+    if hasattr(panel, "run"):
+        panel.run()
+        assert panel.record is not None
+    assert "import torch" in panel.program
+    text = panel.text
+    panel.load(text)
+    bare = made(**settings)
+    with pytest.raises(ValueError, match="quadrants"):
+        bare.load(text)
+    with pytest.raises(ValueError, match="own things"):
+        panel.load(bare.text)
+
+
+test_what_has_no_place_is_refused_in_words = refusals({
+    "own may hold data .*, got 3": lambda: own_parts([3]),
+    "own may hold data .*Slow": lambda: SharpnessPanel(own=[Slow]),
+    "own may hold one dataset": lambda: own_parts([QUADRANTS, QUADRANTS]),
+    "does not fit": lambda: EpochsPanel(own=[model_from_module(lambda: nn.Linear(3, 2), name="narrow"), QUADRANTS]),
+})

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
-from panel_support import ends, say, settings_of_training, wait_for
+from panel_support import say, table, wait_for
+from refusals import refusals
 
 from weightlab.descent.landscapes import LANDSCAPES, landscape_from_function
 from weightlab.playground.panel import TrainingPanel
-from weightlab.rules.update_rules import UPDATE_RULES
 from weightlab.signals.panel import SignalPanel
-from weightlab.stage.controls import Question, linear, logarithmic
+from weightlab.stage.controls import Question, linear
 from weightlab.stage.panel import Panel
 from weightlab.toys.panel import SIDE_VIEWS, DescentPanel
 from weightlab.training.run import train
@@ -28,28 +23,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 SMALL: dict[str, Any] = {"depth": 2, "width": 8, "batch_size": 32, "pace": 1000.0}
 
 
-def table(panel: Panel) -> np.ndarray:
-    picture = panel.picture
-    return np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-
-
 # ---- descent -----------------------------------------------------------------------------------------------------
-
-
-def test_a_slider_changes_the_record_and_the_picture_answers_its_message() -> None:
-    panel = DescentPanel("quadratic", learning_rate=0.05)
-    before = table(panel).copy()
-    say(panel, type="set", values={"learning_rate": 0.1}, seq=7)
-    assert panel.values["learning_rate"] == 0.1 and panel.picture["seq"] == 7
-    assert not np.array_equal(table(panel), before)
-    np.testing.assert_allclose(table(panel)[:, :2], panel.record.weights[:, 0].numpy(), rtol=1e-6, atol=1e-30)
-
-
-def test_setting_from_a_cell_and_from_the_page_give_the_same_record() -> None:
-    first, second = DescentPanel("rosenbrock", ("adam",)), DescentPanel("rosenbrock", ("adam",))
-    first.set(learning_rate=0.3)
-    say(second, type="set", values={"learning_rate": 0.3}, seq=1)
-    assert torch.equal(first.record.weights, second.record.weights)
 
 
 @pytest.mark.parametrize("name", LANDSCAPES)
@@ -62,13 +36,6 @@ def test_every_landscape_can_be_chosen_on_the_panel(name: str) -> None:
     assert LANDSCAPES[name].label in panel.summary
 
 
-@pytest.mark.parametrize("rule", UPDATE_RULES)
-def test_every_rule_can_be_drawn(rule: str) -> None:
-    panel = DescentPanel("quadratic", (rule,), steps=20)
-    assert [series["name"] for series in panel.picture["series"]][0] == UPDATE_RULES[rule].label
-    assert panel.reading[-1]["verdict"]
-
-
 @pytest.mark.parametrize("view", SIDE_VIEWS)
 def test_every_side_view_is_drawn(view: str) -> None:
     panel = DescentPanel(
@@ -79,56 +46,14 @@ def test_every_side_view_is_drawn(view: str) -> None:
     assert panel.still().png.startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"learning_rate": -0.1}, r"learning_rate must be in \[0"),
-        ({"learning_rate": math.nan}, "Learning rate . must be in .* got nan; use a finite number"),
-        ({"learning_rate": math.inf}, "got inf"),
-        ({"momentum": 1.0}, "momentum must be in .*velocity never decays"),
-        ({"momentum": 0.0}, "Nesterov momentum requires a momentum"),
-        ({"learning_rate": "fast"}, "must be a number, got 'fast'; write for example"),
-        ({"condition_number": 0.5}, "condition_number must be in"),
-        ({"steps": 1e9}, "steps must be in"),
-    ],
-)
-def test_bad_input_is_explained_on_the_panel_and_the_last_good_picture_stays(
-    values: dict[str, Any], words: str
-) -> None:
-    panel = DescentPanel("quadratic", ("nesterov",))
-    picture, record, good = panel.picture, panel.record, dict(panel.values)
-    say(panel, type="set", values=values, seq=3)
-    assert panel.notice["kind"] == "error"
-    assert __import__("re").search(words, panel.notice["text"])
-    assert panel.picture is picture and panel.record is record and panel.values == good
-    say(panel, type="set", values={"learning_rate": 0.01}, seq=4)
-    assert not panel.notice and panel.values["learning_rate"] == 0.01
-
-
-def test_bad_input_from_a_cell_raises_and_changes_nothing() -> None:
-    panel = DescentPanel("quadratic")
-    record = panel.record
-    with pytest.raises(ValueError, match="did you mean 'learning_rate'"):
-        panel.set(learning_rat=0.1)
-    with pytest.raises(ValueError, match="learning_rate must be in"):
-        panel.set(learning_rate=-1)
-    assert panel.record is record
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"rules": ("momentun",)}, "did you mean 'momentum'"),
-        ({"landscape": "rosenbrok"}, "did you mean 'rosenbrock'"),
-        ({"right": ("los", "gradient")}, "did you mean 'loss'"),
-        ({"rules": ()}, "at least one update rule"),
-        ({"settings_map": True}, "needs a rule with two settings"),
-        ({"momentun": 0.3}, "unknown setting 'momentun'"),
-    ],
-)
-def test_bad_arguments_name_the_nearest_right_ones(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        DescentPanel(**arguments)
+test_bad_arguments_name_the_nearest_right_ones = refusals(DescentPanel, {
+    "did you mean 'momentum'": {"rules": ("momentun",)},
+    "did you mean 'rosenbrock'": {"landscape": "rosenbrok"},
+    "did you mean 'loss'": {"right": ("los", "gradient")},
+    "at least one update rule": {"rules": ()},
+    "needs a rule with two settings": {"settings_map": True},
+    "unknown setting 'momentun'": {"momentun": 0.3},
+})
 
 
 def test_a_learners_own_landscape_is_shown() -> None:
@@ -245,13 +170,6 @@ def test_zeros_are_recognized_as_one_unit() -> None:
     assert "exactly what its neighbours do" in panel.reading[-1]["verdict"]
 
 
-def test_only_the_settings_that_play_a_part_are_shown() -> None:
-    panel = SignalPanel(initializer="he_normal")
-    assert set(panel.unused) == {"gain", "std"}
-    panel.set(initializer="normal")
-    assert panel.unused == ["gain"]
-
-
 # ---- training ----------------------------------------------------------------------------------------------------
 
 
@@ -264,26 +182,6 @@ def test_a_synchronous_run_equals_the_plain_run_of_the_same_experiment() -> None
     np.testing.assert_allclose(shown[:, 0], plain.losses.numpy(), rtol=1e-6)
     layers = len(record.layers)
     np.testing.assert_allclose(shown[:, 2 : 2 + layers], plain.gradient_norms.numpy(), rtol=1e-6)
-
-
-def test_start_runs_in_one_thread_and_stop_ends_it() -> None:
-    panel = TrainingPanel(steps=100_000, **SMALL)
-    threads = threading.active_count()
-    panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
-    wait_for(lambda: panel._training.steps_done > 20)
-    assert panel.transport["state"] == "running" and threading.active_count() == threads + 1
-    say(panel, type="command", name="stop", seq=2)
-    assert panel.transport["state"] == "stopped" and panel.record.status.kind == "stopped"
-    done = panel._training.steps_done
-    time.sleep(0.1)
-    assert panel._training.steps_done == done
-
-
-def test_the_text_summary_follows_the_run() -> None:
-    panel = TrainingPanel(steps=30, **SMALL)
-    assert panel.summary.startswith("After 0 updates")
-    say(panel, type="command", name="start", seq=1)
-    assert panel.transport["state"] == "finished" and panel.summary.startswith("After 29 updates")
 
 
 def test_a_setting_acts_on_the_run_that_is_going_on() -> None:
@@ -310,25 +208,6 @@ def test_clipping_and_penalties_act_midway_and_can_be_switched_off() -> None:
     assert changes[2] == (2, "clip_norm", None)
 
 
-@pytest.mark.parametrize("kind", ["cnn", "rnn", "lstm", "gru"])
-def test_other_networks_train_on_the_panel(kind: str) -> None:
-    panel = TrainingPanel(steps=4, model=kind, depth=1, width=8, learning_rate=0.1)
-    record = panel.run()
-    assert record.steps == 4 and bool(torch.isfinite(record.losses).all())
-    assert ("activation" in panel.unused) == (kind in {"lstm", "gru"})
-
-
-def test_reset_begins_again_with_the_same_weights_and_new_seed_with_others() -> None:
-    panel = TrainingPanel(steps=30, **SMALL)
-    first = panel.run()
-    say(panel, type="command", name="reset", seq=1)
-    assert panel.transport["state"] == "idle" and panel.record is None
-    second = panel.run()
-    assert torch.equal(first.weight_paths, second.weight_paths)
-    say(panel, type="command", name="new_seed", seq=2)
-    assert not torch.equal(panel.run().weight_paths[0], first.weight_paths[0])
-
-
 def test_steps_by_hand_keep_the_words_current_and_the_last_of_them_ends_the_run() -> None:
     asked = Question("How many updates?", lambda panel: float(panel.record.steps))
     panel = TrainingPanel(steps=3, questions=[asked], **SMALL)
@@ -339,15 +218,6 @@ def test_steps_by_hand_keep_the_words_current_and_the_last_of_them_ends_the_run(
         assert panel.summary.startswith(f"After {done - 1} updates: ")
         assert panel.reading[-1]["verdict"] == (f"{done} updates so far" if done < 3 else panel.record.status.message)
     assert panel.transport["state"] == "finished" and panel.predictions[0].measured == 3
-    panel.close()
-
-
-def test_one_step_at_a_time_then_on_to_the_end() -> None:
-    panel = TrainingPanel(steps=5, **SMALL)
-    say(panel, type="command", name="step", seq=1)
-    assert panel._training.steps_done == 1 and panel.transport["state"] == "paused"
-    say(panel, type="command", name="start", seq=2)
-    assert panel.transport["state"] == "finished" and panel.record.steps == 5
 
 
 def test_a_diverging_run_names_the_layer_and_the_remedy() -> None:
@@ -357,14 +227,6 @@ def test_a_diverging_run_names_the_layer_and_the_remedy() -> None:
     assert "layer" in panel.reading[-1]["verdict"] and "learning rate" in panel.reading[-1]["verdict"]
 
 
-def test_a_setting_of_the_network_begins_a_new_run_and_says_so() -> None:
-    panel = TrainingPanel(steps=100_000, **SMALL)
-    say(panel, type="command", name="step", seq=1)
-    say(panel, type="set", values={"depth": 3}, seq=2)
-    assert panel.transport["state"] == "idle" and "starts again" in panel.notice["text"]
-    assert len(panel._training.layers) == 4
-
-
 def test_a_setting_after_the_end_waits_for_reset_and_loses_nothing() -> None:
     panel = TrainingPanel(steps=5, **SMALL)
     record = panel.run()
@@ -372,34 +234,6 @@ def test_a_setting_after_the_end_waits_for_reset_and_loses_nothing() -> None:
     assert panel.record is record and "Reset" in panel.notice["text"]
     say(panel, type="command", name="reset", seq=3)
     assert panel.experiment.optimizer.learning_rate == 0.01
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"learning_rate": -1.0}, "learning_rate must be in"),
-        ({"batch_size": 1e7}, "training split has"),
-        ({"depth": -1}, "depth must be in"),
-        ({"activation": "rel"}, "did you mean 'relu'"),
-        ({"width": "wide"}, "must be a number, got 'wide'"),
-    ],
-)
-def test_bad_input_leaves_the_run_as_it_is(values: dict[str, Any], words: str) -> None:
-    panel = TrainingPanel(steps=50, **SMALL)
-    say(panel, type="command", name="step", seq=1)
-    training = panel._training
-    say(panel, type="set", values=values, seq=2)
-    assert panel.notice["kind"] == "error" and words in panel.notice["text"]
-    assert panel._training is training
-    say(panel, type="command", name="step", seq=3)
-    assert training.steps_done == 2
-
-
-def test_an_absent_device_is_named() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("needs a machine without CUDA to show the refusal")
-    with pytest.raises(ValueError, match="device 'cuda' is not there: this computer has 'cpu'"):
-        TrainingPanel(device="cuda", **SMALL)
 
 
 def test_live_messages_are_small_and_rows_arrive_in_order() -> None:
@@ -419,51 +253,6 @@ def test_live_messages_are_small_and_rows_arrive_in_order() -> None:
 
 # ---- all panels --------------------------------------------------------------------------------------------------
 
-ALL: dict[str, Callable[[], Panel]] = {
-    "descent": lambda: DescentPanel("quadratic", ("gradient_descent", "momentum")),
-    "signal": SignalPanel,
-    "training": lambda: TrainingPanel(steps=20, **SMALL),
-    "training with every control": lambda: TrainingPanel(steps=20, controls=tuple(settings_of_training()), **SMALL),
-}
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_panel_reads_as_one_line_and_carries_a_picture_with_alt_text(name: str) -> None:
-    panel = ALL[name]()
-    data, metadata = panel._repr_mimebundle_()
-    assert data["text/plain"] == repr(panel) and "\n" not in repr(panel) and " at 0x" not in repr(panel)
-    assert len(data["image/png"]) < 90_000 and metadata["image/png"]["alt"]
-    assert "application/vnd.jupyter.widget-view+json" in data
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_every_control_takes_every_end_of_its_range(name: str) -> None:
-    panel = ALL[name]()
-    for control in list(panel.controls):
-        before = panel.values[control["name"]]
-        for value in ends(control):
-            if control["name"] == "batch_size" and value > 256:
-                continue  # more than a small dataset has: refused, and tested above
-            if control["name"] == "group" and value.startswith(("norms", "hidden")):
-                continue  # a small network has none: refused, and tested in test_groups_panel.py
-            say(panel, type="set", values={control["name"]: value}, seq=1)
-            assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
-        say(panel, type="set", values={control["name"]: before}, seq=2)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_cell_run_again_closes_what_it_made_before(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import weightlab.stage.panel as module
-
-    counts = []
-    for execution in range(5):
-        monkeypatch.setattr(module, "_cell_and_execution", lambda execution=execution: ("cell", str(execution)))
-        panel = ALL[name]()
-        panel._receive(panel, {"type": "hello", "seq": 1}, [])
-        assert panel._worker.drain(10)
-        counts.append((len(_instances), threading.active_count()))
-    assert len(set(counts)) == 1
-
 
 def test_two_panels_of_one_cell_live_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     import weightlab.stage.panel as module
@@ -479,12 +268,6 @@ def test_sliders_stop_where_a_lab_says() -> None:
     assert slider["positions"] == [0.05, 0.1, 0.15, 0.2] and panel.values["learning_rate"] == 0.1
     with pytest.raises(ValueError, match="unknown setting 'momentum'"):
         DescentPanel("quadratic", positions={"momentum": linear(0.0, 0.9, 4)})
-
-
-def test_positions_span_their_range() -> None:
-    assert linear(0, 1, 5) == (0, 0.25, 0.5, 0.75, 1)
-    positions = logarithmic(1e-3, 10, 5)
-    assert positions[0] == 1e-3 and positions[-1] == 10 and positions[2] == pytest.approx(0.1)
 
 
 # ---- arrows and regions ------------------------------------------------------------------------------------------
@@ -507,20 +290,6 @@ def test_the_gradients_part_and_the_carried_part_add_up_to_the_step(rule: str) -
     assert np.allclose(parts["carried velocity"][0], 0.0, atol=1e-6)
 
 
-def test_the_look_ahead_arrow_points_to_where_the_gradient_is_taken() -> None:
-    panel = DescentPanel("quadratic", ("sutskever_nesterov",), arrows=True, steps=30, learning_rate=0.03)
-    (columns,) = [s["columns"] for s in panel.picture["series"] if s["name"] == "look-ahead"]
-    shown = table(panel)[:, columns]
-    points = panel.record.gradient_points[:, 0].numpy()
-    np.testing.assert_allclose(shown[:, :2] + shown[:, 2:], points, rtol=1e-5, atol=1e-7)
-    assert not np.allclose(shown[5, 2:], 0.0)
-
-
-def test_rules_without_a_velocity_of_their_own_show_no_carried_arrow() -> None:
-    panel = DescentPanel("quadratic", ("adam",), arrows=True, steps=10)
-    assert [s["name"] for s in panel.picture["series"] if s["kind"] == "arrow"] == ["gradient step −ηg", "step"]
-
-
 def test_the_regions_of_a_trained_network_hold_its_examples() -> None:
     panel = TrainingPanel(dataset="moons", depth=2, width=16, learning_rate=0.3, steps=300, batch_size=32)
     panel.run()
@@ -535,8 +304,3 @@ def test_the_regions_of_a_trained_network_hold_its_examples() -> None:
     right = classes[up, across] == data.y_train.numpy()
     assert right.mean() > 0.9
     assert np.frombuffer(raster["data"], np.uint8)[cells:].max() > 200
-
-
-def test_data_with_more_than_two_inputs_has_no_regions() -> None:
-    panel = TrainingPanel(steps=5, **SMALL)
-    assert panel.picture["rasters"] == [] and "regions" not in [v["name"] for v in panel.scene["views"]]

@@ -2,70 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
-from panel_support import say
 
-from weightlab.cures.panel import TimeGradientsPanel
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.landscapes import landscape_from_function
-from weightlab.ensembles.panel import EnsemblePanel
-from weightlab.imbalance.panel import ImbalancePanel
-from weightlab.loop.panel import StepperPanel
 from weightlab.networks.datasets import dataset_from_tensors
 from weightlab.playground.panel import TrainingPanel
-from weightlab.programs.experiments import program_of
-from weightlab.scheduling.panel import SchedulePanel
 from weightlab.signals.panel import SignalPanel
-from weightlab.stage.panel import Panel
-from weightlab.stopping.panel import EpochsPanel
-from weightlab.surfaces.panel import SurfacePanel
-from weightlab.surfaces.sharpness_panel import SharpnessPanel
 from weightlab.texts.experiments import from_text
 from weightlab.toys.panel import DescentPanel
 from weightlab.training.run import train
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
-PANELS: tuple[Callable[[], Panel], ...] = (
-    DescentPanel, EnsemblePanel, EpochsPanel, ImbalancePanel, SchedulePanel, SharpnessPanel, SignalPanel, StepperPanel,
-    SurfacePanel, TimeGradientsPanel, TrainingPanel,
-)  # fmt: skip
-
-
-def _another(panel: Panel) -> dict[str, Any]:
-    """One control moved: a slider if there is one that is in use."""
-    for spec in panel.controls:
-        if spec["kind"] == "slider" and spec["name"] not in panel.unused:
-            present = panel.values[spec["name"]]
-            middle = spec["positions"][len(spec["positions"]) // 2]
-            return {spec["name"]: spec["positions"][1] if middle == present else middle}
-    raise AssertionError("no slider")
-
-
-@pytest.mark.parametrize("made", PANELS, ids=lambda made: made.__name__)
-def test_the_text_of_a_panel_brings_back_its_settings(made: Callable[[], Panel]) -> None:
-    panel = made()
-    before, values = panel.text, dict(panel.values)
-    assert before.startswith("weightlab1/") and " " not in before
-    panel.set(**_another(panel))
-    assert panel.text != before and panel.values != values
-    panel.load(before)
-    assert panel.text == before and panel.values == values
-    panel.close()
-
-
-@pytest.mark.parametrize("made", PANELS, ids=lambda made: made.__name__)
-def test_a_damaged_text_is_refused_and_nothing_changes(made: Callable[[], Panel]) -> None:
-    panel = made()
-    text, record = panel.text, panel.record
-    for damaged in ("", "hello", text[:-1] + "~", text.replace("weightlab1", "weightlab99"), f"{text}/nonsense=1"):
-        say(panel, type="load", text=damaged)
-        assert panel.notice["kind"] == "error", damaged
-        assert panel.text == text and panel.record is record
-    panel.close()
 
 
 def test_a_text_of_another_kind_of_panel_is_refused() -> None:
@@ -78,8 +27,6 @@ def test_a_text_of_another_kind_of_panel_is_refused() -> None:
         toy.load(signals.text)
     with pytest.raises(ValueError, match="descent"):
         signals.load(toy.text)
-    for panel in (toy, network, signals):
-        panel.close()
 
 
 def test_a_branched_toy_travels_with_its_branches() -> None:
@@ -93,8 +40,6 @@ def test_a_branched_toy_travels_with_its_branches() -> None:
     assert other.experiment.changes[0] == panel.experiment.changes[0]
     made = DescentPanel.from_text(panel.text)
     assert made.experiment == panel.experiment
-    for one in (panel, other, made):
-        one.close()
 
 
 def test_a_text_that_says_more_than_the_controls_can_is_shown_whole() -> None:
@@ -104,7 +49,6 @@ def test_a_text_that_says_more_than_the_controls_can_is_shown_whole() -> None:
     panel.set(learning_rate_adam=0.2)
     adam = panel.experiment.optimizers[1]
     assert (adam.learning_rate, adam.beta1, panel.experiment.schedule.name) == (0.2, 0.3, "cosine")
-    panel.close()
 
 
 def test_a_panel_says_what_it_cannot_show_and_who_can() -> None:
@@ -113,7 +57,6 @@ def test_a_panel_says_what_it_cannot_show_and_who_can() -> None:
         with pytest.raises(ValueError, match=r"DescentPanel.from_text\(text\) makes a panel"):
             panel.load(text)
     assert panel.experiment.landscape.name == "rotated_quadratic"
-    panel.close()
 
 
 def test_own_things_are_named_in_the_text_and_given_to_whoever_reads_it() -> None:
@@ -125,8 +68,6 @@ def test_own_things_are_named_in_the_text_and_given_to_whoever_reads_it() -> Non
     other = DescentPanel.from_text(text, own=(land,))
     assert other.experiment == panel.experiment
     panel.load(text)
-    for one in (panel, other):
-        one.close()
 
 
 class Slow(torch.optim.SGD):
@@ -143,8 +84,6 @@ def test_a_run_with_own_things_travels_too() -> None:
     assert panel.text == text and panel.values["depth"] == 2
     other = TrainingPanel.from_text(text, own=[Slow, data])
     assert other.experiment == panel.experiment
-    for one in (panel, other):
-        one.close()
 
 
 def test_settings_changed_while_a_run_went_on_are_in_its_text_and_repeat_the_run() -> None:
@@ -159,8 +98,6 @@ def test_settings_changed_while_a_run_went_on_are_in_its_text_and_repeat_the_run
     assert torch.equal(train(experiment).weight_paths, record.weight_paths)
     other = TrainingPanel.from_text(panel.text)
     assert other.text == panel.text and torch.equal(other.run().weight_paths, record.weight_paths)
-    for one in (panel, other):
-        one.close()
 
 
 def test_what_a_text_gives_beyond_the_controls_goes_when_its_control_moves() -> None:
@@ -175,45 +112,3 @@ def test_what_a_text_gives_beyond_the_controls_goes_when_its_control_moves() -> 
     panel.set(schedule="step", batch_size=64, rule="momentum")
     assert panel.experiment.schedule.name == "step" and panel.experiment.batch_size == 64
     assert panel.experiment.optimizer.rule == "momentum" and panel.experiment.dtype == "float64"
-    panel.close()
-
-
-def _told(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(panel, "send", lambda message, buffers=None: sent.append(message))
-    return sent
-
-
-def test_the_page_gets_text_and_program_only_while_it_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = DescentPanel()
-    sent = _told(panel, monkeypatch)
-
-    def homes() -> list[dict[str, Any]]:
-        return [message for message in sent if message["type"] == "home"]
-
-    say(panel, type="set", values={"learning_rate": 0.05}, seq=1)
-    assert not homes()
-    say(panel, type="home", open=True, seq=2)
-    assert homes()[-1]["text"] == panel.text and homes()[-1]["program"] == program_of(panel.experiment)
-    say(panel, type="set", values={"learning_rate": 0.06}, seq=3)
-    assert len(homes()) == 2 and "0.06" in homes()[-1]["program"]
-    say(panel, type="set", values={"learning_rate": 0.06}, seq=5)
-    assert len(homes()) == 2  # nothing new to say
-    say(panel, type="home", open=False, seq=6)
-    say(panel, type="set", values={"learning_rate": 0.07}, seq=7)
-    assert len(homes()) == 2
-    panel.close()
-
-
-def test_what_cannot_be_a_text_is_said_where_the_text_would_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = SignalPanel()
-    sent = _told(panel, monkeypatch)
-    monkeypatch.setattr("weightlab.stage.take_home.panel_text", _refuse)
-    say(panel, type="home", open=True, seq=1)
-    told = next(message for message in sent if message["type"] == "home")
-    assert told["text"] == "" and told["problem"] == "no text for this"
-    panel.close()
-
-
-def _refuse(*_: object) -> str:
-    raise ValueError("no text for this")

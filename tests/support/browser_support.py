@@ -272,17 +272,6 @@ class NotebookPage:
         worn = "wanted => document.body.dataset.jpThemeLight === wanted"
         self.page.wait_for_function(worn, arg=wanted, timeout=20_000)
 
-    def screenshot(self, path: Path, selector: str | None = None) -> Path:
-        """Write a PNG of the whole window, or of the first element that `selector` names, scrolled into view."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if selector is None:
-            self.page.screenshot(path=str(path), timeout=20_000)
-        else:
-            element = self.page.locator(selector).first
-            element.scroll_into_view_if_needed(timeout=10_000)
-            element.screenshot(path=str(path), timeout=20_000)
-        return path
-
     def open_next(self, name: str, seconds: float = 60.0) -> NotebookPage:
         """End this notebook and open another in the same JupyterLab, without loading the page again."""
         with contextlib.suppress(Exception):

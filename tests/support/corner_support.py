@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 from ipywidgets.widgets.widget import _remove_buffers
+from own_classes import QUADRANTS, Bent, Plain
 
 import weightlab
 from weightlab.cures.panel import TimeGradientsPanel
 from weightlab.ensembles.panel import EnsemblePanel
 from weightlab.imbalance.panel import ImbalancePanel
 from weightlab.loop.panel import StepperPanel
+from weightlab.networks.own_model import model_from_module
 from weightlab.playground.panel import TrainingPanel
 from weightlab.scheduling.panel import SchedulePanel
 from weightlab.signals.panel import SignalPanel
@@ -50,10 +52,14 @@ PANELS: Mapping[str, Callable[[], Panel]] = {
     ),
     "signal": lambda: SignalPanel(width=16, depth=4, questions=QUESTIONS),
     "time gradients": lambda: TimeGradientsPanel(width=8, questions=QUESTIONS),
+    "time gradients, gates": lambda: TimeGradientsPanel(cell="lstm", initializer="orthogonal", width=8),
     "training, a plane": lambda: TrainingPanel(
         controls="all", steps=40, depth=2, width=8, dataset="moons", batch_size=8
     ),
     "training, digits": lambda: TrainingPanel(controls="all", steps=20, depth=2, width=8, questions=QUESTIONS),
+    "training, yours": lambda: TrainingPanel(
+        controls="all", rule=Plain, model=model_from_module(Bent), dataset=QUADRANTS, steps=10, batch_size=8
+    ),
     "stepper, a line": lambda: StepperPanel("line", questions=QUESTIONS),
     "stepper, a slope": lambda: StepperPanel("constant_slope", lines=7),
     "stepper, a mistake": lambda: StepperPanel("confident_mistake", lines=13),
@@ -64,6 +70,7 @@ PANELS: Mapping[str, Callable[[], Panel]] = {
     "surface": lambda: SurfacePanel(steps=20, width=4, questions=QUESTIONS),
     "sharpness": lambda: SharpnessPanel(steps=20, width=4, questions=QUESTIONS),
     "ensemble": lambda: EnsemblePanel(steps=10, depth=2, width=4, seeds=1, questions=QUESTIONS),
+    "ensemble, starts": lambda: EnsemblePanel(varies="start", steps=5, depth=2, width=4, seeds=1, batch_size=8),
 }  # fmt: skip
 
 

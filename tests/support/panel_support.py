@@ -44,6 +44,19 @@ def ends(control: dict[str, Any]) -> list[Any]:
     return [value for value, _ in control["options"]] if control["kind"] == "choice" else [True, False]
 
 
+def table(panel: Panel) -> NDArray[np.float32]:
+    """The numbers that the page has got, (row, column)."""
+    picture = panel.picture
+    return np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
+
+
+def columns(panel: Panel, view: str, name: str | None = None) -> NDArray[np.float32]:
+    """Those of one series of a view: its only one, or the one of this name."""
+    found = [one for one in panel.picture["series"] if one["view"] == view and name in (None, one["name"])]
+    (series,) = found
+    return table(panel)[:, series["columns"]]
+
+
 def unpacked_floats(planes: bytes, place: dict[str, Any]) -> NDArray[np.float32]:
     """Tables again, by running sums modulo 2³²; the inverse of packed.py, written from its description."""
     count, rows, columns = place["shape"]

@@ -20,7 +20,7 @@ class SimulatedStage:
     """One panel on a page: what the kernel said of it, and how long each movement of a slider waited for its picture.
 
     latencies: seconds from a slider's event to the first picture that shows it or something newer.
-    arrivals: when rows of a running training came. torn: how often rows were missing in between.
+    torn: how often rows of a running training were missing in between.
     """
 
     def __init__(self, model: str, send: Callable[[str, Message], None]) -> None:
@@ -31,7 +31,6 @@ class SimulatedStage:
         self.rows = 0
         self.last_step = -1.0
         self.latencies: list[float] = []
-        self.arrivals: list[float] = []
         self.torn = 0
         self._unanswered: set[int] = set()
         self._pending: dict[str, Any] = {}
@@ -44,7 +43,7 @@ class SimulatedStage:
     def take(self, data: Message, buffers: Sequence[bytes], now: float) -> None:
         """The data of a comm message, or of the one that opened the comm, at the time `now`."""
         if data.get("method") == "custom":
-            self._take_custom(data["content"], buffers, now)
+            self._take_custom(data["content"], buffers)
         else:
             self._take_state(data.get("state", {}), data.get("buffer_paths", []), buffers, now)
         self._news.set()
@@ -60,12 +59,11 @@ class SimulatedStage:
             self._answer(seq)
         self.state |= {name: value for name, value in state.items() if name not in {"picture", "_esm", "_css"}}
 
-    def _take_custom(self, content: Message, buffers: Sequence[bytes], now: float) -> None:
+    def _take_custom(self, content: Message, buffers: Sequence[bytes]) -> None:
         if content["type"] == "rows":
             steps = np.frombuffer(buffers[1], np.float32)
             self.torn += content["from"] != self.rows or not steps[0] > self.last_step
             self.rows, self.last_step = content["from"] + len(steps), float(steps[-1])
-            self.arrivals.append(now)
         if content["type"] == "ack" and content["seq"] is not None:
             self._answer(content["seq"])
 
@@ -134,9 +132,6 @@ class SimulatedStage:
     def run_state(self) -> str:
         return str(self.state.get("transport", {}).get("state", ""))
 
-    def slider(self, wanted: str) -> tuple[str, list[float]]:
-        """Name and positions of the slider `wanted`, or of the first that has an effect."""
-        unused = self.state.get("unused", [])
-        sliders = [c for c in self.state["controls"] if c["kind"] == "slider" and c["name"] not in unused]
-        chosen = next((c for c in sliders if c["name"] == wanted), sliders[0])
-        return chosen["name"], chosen["positions"]
+    def slider(self, wanted: str) -> list[float]:
+        """Positions of the slider `wanted`."""
+        return next(list(one["positions"]) for one in self.state["controls"] if one["name"] == wanted)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
-from panel_support import ends, say, wait_for
+from panel_support import columns, say, wait_for
 
 from weightlab.rules.update_rules import optimizer
 from weightlab.stage.controls import Question
 from weightlab.stage.panel import Panel
+from weightlab.surfaces.figures import edge_figure
 from weightlab.surfaces.panel import GRID, SurfacePanel
-from weightlab.surfaces.sharpness import edge_experiment, noisy_digits, watch_sharpness
+from weightlab.surfaces.sharpness import edge_experiment, noisy_digits, watch_seeds, watch_sharpness
 from weightlab.surfaces.sharpness_panel import EVERY, SharpnessPanel
 from weightlab.surfaces.weight_paths import look
 
@@ -24,14 +22,6 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 QUICK: dict[str, Any] = {"steps": 20, "pace": 1000.0, "width": 4}
 PLANE: dict[str, Any] = {"steps": 60, "width": 4}
-
-
-def column(panel: Panel, view: str, name: str) -> np.ndarray:
-    """The columns of one series of the picture now shown."""
-    picture = panel.picture
-    table = np.frombuffer(picture["table"], np.float32).reshape(-1, picture["columns"])
-    (series,) = [s for s in picture["series"] if s["view"] == view and s["name"] == name]
-    return table[:, series["columns"]]
 
 
 def names(panel: Panel, view: str) -> list[str]:
@@ -44,10 +34,10 @@ def names(panel: Panel, view: str) -> list[str]:
 def test_the_plane_panel_shows_what_look_measures() -> None:
     panel = SurfacePanel(**PLANE)
     view = look(panel.record.path, points=GRID)
-    places = column(panel, "plane", "the run as the plane shows it")
+    places = columns(panel, "plane", "the run as the plane shows it")
     np.testing.assert_allclose(places, view.places.numpy(), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(column(panel, "loss", "the run")[:, 0], panel.record.path.losses.numpy(), rtol=1e-6)
-    seen = column(panel, "loss", "the run as the plane shows it")[:, 0]
+    np.testing.assert_allclose(columns(panel, "loss", "the run")[:, 0], panel.record.path.losses.numpy(), rtol=1e-6)
+    seen = columns(panel, "loss", "the run as the plane shows it")[:, 0]
     np.testing.assert_allclose(seen, view.plane_losses.numpy(), rtol=1e-4)
     (plane,) = [one for one in panel.scene["views"] if one["name"] == "plane"]
     assert plane["png"].startswith(b"\x89PNG")
@@ -78,13 +68,6 @@ def test_on_a_random_plane_theory_says_what_it_holds_on_average() -> None:
     assert any("90.1%" in line["theory"] for line in panel.reading)
 
 
-def test_a_run_that_gets_worse_is_not_called_a_fall() -> None:
-    panel = SurfacePanel(learning_rate=2.0, momentum=0.98, **PLANE)
-    assert (
-        "leaves out" not in panel.reading[-1]["verdict"] or panel.record.path.losses[-1] < panel.record.path.losses[0]
-    )
-
-
 # ---- sharpness ---------------------------------------------------------------------------------------------------
 
 
@@ -95,8 +78,8 @@ def test_the_sharpness_panel_shows_the_plain_run() -> None:
     rule = optimizer("momentum", learning_rate=0.3, momentum=0.5)
     expected = watch_sharpness(edge_experiment(noisy_digits(), rule, width=4, steps=20), EVERY)
     assert torch.equal(record.sharpnesses, expected.sharpnesses) and torch.equal(record.losses, expected.losses)
-    np.testing.assert_allclose(column(panel, "sharpness", "sharpness")[:, 0], expected.sharpnesses, rtol=1e-6)
-    np.testing.assert_allclose(column(panel, "sharpness", "theory: limit")[:, 0], 3 / 0.3, rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "sharpness", "sharpness")[:, 0], expected.sharpnesses, rtol=1e-6)
+    np.testing.assert_allclose(columns(panel, "sharpness", "theory: limit")[:, 0], 3 / 0.3, rtol=1e-6)
     assert panel.transport["state"] == "finished"
 
 
@@ -124,33 +107,6 @@ def test_the_limit_also_appears_when_the_learner_would_rather_see_it_now() -> No
     assert panel.questions[0]["prediction"] is None  # and the question may still be answered
 
 
-def test_settled_speaks_only_of_a_finished_run_with_the_settings_asked_for() -> None:
-    panel = SharpnessPanel(**QUICK)
-    assert panel.settled(since=10) is None
-    panel.run()
-    assert panel.settled(since=10, momentum=0.0) is not None
-    assert panel.settled(since=10, momentum=0.9) is None
-
-
-def test_start_pause_step_stop_reset_and_new_seed() -> None:
-    panel = SharpnessPanel(**{**QUICK, "steps": 400, "pace": 20.0})
-    panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
-    wait_for(lambda: panel.transport["state"] == "running" and len(panel.record.steps) > 1)
-    assert panel.picture["follow"]
-    say(panel, type="command", name="pause", seq=2)
-    done = len(panel.record.steps)
-    say(panel, type="command", name="step", seq=3)
-    assert len(panel.record.steps) == done + 1 and panel.transport["state"] == "paused"
-    say(panel, type="command", name="stop", seq=4)
-    assert panel.transport["state"] == "stopped"
-    first = panel.record
-    say(panel, type="command", name="reset", seq=5)
-    assert panel.transport["state"] == "idle" and len(panel.record.steps) == 1
-    assert torch.equal(panel.record.path[0], first.path[0])
-    say(panel, type="command", name="new_seed", seq=6)
-    assert not torch.equal(panel.record.path[0], first.path[0])
-
-
 def test_learning_rate_and_momentum_act_on_the_run_that_goes_on() -> None:
     panel = SharpnessPanel(**{**QUICK, "steps": 400, "pace": 20.0})
     panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
@@ -166,23 +122,6 @@ def test_learning_rate_and_momentum_act_on_the_run_that_goes_on() -> None:
     assert panel._watch is not watch and len(panel.record.steps) == 1
 
 
-def test_a_setting_that_needs_new_weights_says_so_when_it_interrupts() -> None:
-    panel = SharpnessPanel(**{**QUICK, "steps": 400, "pace": 20.0})
-    panel._receive(panel, {"type": "command", "name": "start", "seq": 1}, [])
-    wait_for(lambda: len(panel.record.steps) > 1)
-    say(panel, type="command", name="pause", seq=2)
-    say(panel, type="set", values={"width": 8}, seq=3)
-    assert "needs a new run" in panel.notice["text"] and panel.transport["state"] == "idle"
-
-
-def test_a_limit_far_above_the_curve_does_not_press_it_to_the_ground() -> None:
-    panel = SharpnessPanel(learning_rate=0.02, **QUICK)
-    panel.run()
-    high = panel.scene["views"][0]["y"]["limits"][1]
-    assert high < 10 and panel.record.limits[0] == pytest.approx(100.0)
-    assert panel.reading[0]["theory"] == "100" and "Below the limit" in panel.reading[-1]["verdict"]
-
-
 def test_batches_and_nesterov_are_said_in_the_reading() -> None:
     panel = SharpnessPanel(batch_size=32, **QUICK)
     panel.run()
@@ -191,76 +130,11 @@ def test_batches_and_nesterov_are_said_in_the_reading() -> None:
     assert panel.reading[0]["theory"] == f"{3.8 / 2.8 / 0.4:.3g}" and panel.unused == []
 
 
-# ---- both --------------------------------------------------------------------------------------------------------
+# ---- figures -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_every_control_takes_every_end_of_its_range(kind: type[Panel]) -> None:
-    panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-    for control in list(panel.controls):
-        before = panel.values[control["name"]]
-        for value in ends(control):
-            say(panel, type="set", values={control["name"]: value}, seq=1)
-            if isinstance(panel, SharpnessPanel):
-                panel.run()
-            assert panel.notice.get("kind") != "error", (control["name"], value, panel.notice)
-            assert np.isfinite(column(panel, "loss", names(panel, "loss")[0])).any()
-            assert panel.reading[-1]["verdict"] and panel.summary
-        say(panel, type="set", values={control["name"]: before}, seq=2)
-
-
-@pytest.mark.parametrize(
-    ("kind", "values", "words"),
-    [
-        (SurfacePanel, {"learning_rate": 0.0}, "a path that stays has no plane"),
-        (SurfacePanel, {"learning_rate": "fast"}, "must be a number, got 'fast'"),
-        (SurfacePanel, {"plane": "diagonal"}, "plane"),
-        (SurfacePanel, {"zoom": 0.0}, "1 shows the whole path"),
-        (SurfacePanel, {"momentum": 1.2}, r"momentum must be in \[0, 1\)"),
-        (SurfacePanel, {"steps": 5000}, "weight_paths.follow"),
-        (SurfacePanel, {"batch_size": 5000}, "batch_size"),
-        (SharpnessPanel, {"learning_rate": 0.0}, "at 0 nothing moves"),
-        (SharpnessPanel, {"momentum": -1.0}, r"momentum must be in \[0, 1\)"),
-        (SharpnessPanel, {"batch_size": 5000}, "0 takes all 899 examples"),
-        (SharpnessPanel, {"label_noise": 2.0}, "label_noise"),
-        (SharpnessPanel, {"pace": 0.0}, "updates a second"),
-        (SharpnessPanel, {"width": 2.5}, "width"),
-    ],
-)
-def test_bad_input_is_explained_and_changes_nothing(kind: type[Panel], values: dict[str, Any], words: str) -> None:
-    panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-    picture, record, good = panel.picture, panel.record, dict(panel.values)
-    say(panel, type="set", values=values, seq=3)
-    assert panel.notice["kind"] == "error" and re.search(words, panel.notice["text"]), panel.notice
-    assert panel.picture is picture and panel.record is record and panel.values == good
-    say(panel, type="set", values={"learning_rate": 0.2}, seq=4)
-    assert not panel.notice and panel.values["learning_rate"] == 0.2
-
-
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_bad_arguments_name_the_nearest_right_ones(kind: type[Panel]) -> None:
-    misspelt: dict[str, Any] = {"learning_rat": 0.3}
-    with pytest.raises(ValueError, match="did you mean 'learning_rate'"):
-        kind(**misspelt)
-
-
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_the_panel_reads_as_one_line_and_carries_a_small_picture_with_alt_text(kind: type[Panel]) -> None:
-    panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-    data, metadata = panel._repr_mimebundle_()
-    assert data["text/plain"] == repr(panel) and "\n" not in repr(panel)
-    assert len(data["image/png"]) < 90_000
-    assert "loss" in metadata["image/png"]["alt"]
-
-
-@pytest.mark.parametrize("kind", [SurfacePanel, SharpnessPanel])
-def test_a_cell_run_again_closes_what_it_made_before(kind: type[Panel], monkeypatch: pytest.MonkeyPatch) -> None:
-    import weightlab.stage.panel as module
-
-    counts = []
-    for execution in range(3):
-        monkeypatch.setattr(module, "_cell_and_execution", lambda execution=execution: ("cell", str(execution)))
-        panel = kind(**(PLANE if kind is SurfacePanel else QUICK))
-        say(panel, type="hello", seq=1)
-        counts.append((len(_instances), threading.active_count()))
-    assert len(set(counts)) == 1
+def test_the_edge_is_drawn_at_theorys_limit() -> None:
+    records = watch_seeds(edge_experiment(noisy_digits(), width=4, steps=20), range(2))
+    axes = edge_figure({"η = 0.4": records}, since=10).axes[0]
+    assert len(axes.lines) == 3 and np.asarray(axes.lines[-1].get_ydata())[0] == pytest.approx(5.0)
+    assert "limit 5" in axes.texts[0].get_text()

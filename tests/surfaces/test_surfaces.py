@@ -57,17 +57,6 @@ def test_directions_are_as_long_as_the_networks_filters(kind: str) -> None:
             assert torch.allclose(part.view(len(parameter), -1).norm(dim=1), expected, rtol=1e-5)
 
 
-def test_a_flat_path_is_held_whole_by_its_plane() -> None:
-    generator = torch.Generator().manual_seed(0)
-    basis = torch.linalg.qr(torch.randn(50, 2, generator=generator, dtype=torch.float64)).Q
-    path = torch.randn(20, 2, generator=generator, dtype=torch.float64) @ basis.T + 1.0
-    plane = path_plane(path)
-    assert float(component_shares(path, 2).sum()) == pytest.approx(1.0)
-    a, b = plane.coordinates(path).unbind(-1)
-    assert torch.allclose(plane.points(a, b), path, atol=1e-12)
-    assert float(plane.across @ plane.up) == pytest.approx(0.0, abs=1e-12)
-
-
 def test_a_real_path_is_told_with_the_share_its_plane_explains() -> None:
     path = follow(small(steps=40), every=4).weights
     plane = path_plane(path)
@@ -98,13 +87,6 @@ def test_a_rescaled_relu_network_is_the_same_function_with_the_same_filter_norma
     assert not torch.allclose(losses(network, False), losses(other, False), rtol=0.5)
     with pytest.raises(ValueError, match="ReLU keeps the sign"):
         rescaled(network, -1.0)
-
-
-def test_plain_random_directions_are_as_long_as_all_weights() -> None:
-    network = Training(small()).network
-    plane = random_plane(network, 0, normalized=False)
-    assert float(plane.across.norm()) == pytest.approx(float(flat_weights(network).norm()))
-    assert plane.across[-1] != 0  # biases move too
 
 
 def test_what_cannot_be_drawn_is_refused_in_words() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from weightlab.networks.architectures import flat_weights
 from weightlab.networks.datasets import dataset
-from weightlab.surfaces.planes import Plane, random_plane
+from weightlab.surfaces.planes import random_plane
 from weightlab.surfaces.weight_paths import (
     WeightPath,
     component_shares,
@@ -17,7 +17,6 @@ from weightlab.surfaces.weight_paths import (
     left_out,
     look,
     path_experiment,
-    random_plane_shares,
     random_walk,
     random_walk_shares,
 )
@@ -47,22 +46,11 @@ def test_a_random_walks_shares_are_theorys_and_add_up_to_one() -> None:
     assert float(random_walk_shares(100_000).sum()) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_component_shares_of_few_snapshots_are_filled_up_with_zeros() -> None:
-    shares = component_shares(torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]]), 4)
-    assert shares.tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0])
-
-
 def test_random_planes_hold_what_theory_expects_of_them(path: WeightPath) -> None:
     caught = [held_share(path.weights, random_plane(path.network, seed)) for seed in range(600)]
     mean, spread = torch.tensor(caught).mean(), torch.tensor(caught).std() / 600**0.5
     # two random directions are not quite at right angles: a part of the order 1/weights is left to the tolerance
     assert abs(float(mean) - expected_share(path.weights, path.network)) < 4 * float(spread) + 0.05 * float(mean)
-
-
-def test_the_share_of_a_plane_does_not_depend_on_how_long_its_directions_are(path: WeightPath) -> None:
-    plane = random_plane(path.network, 1)
-    slanted = Plane(plane.origin, 3 * plane.across, plane.up + plane.across)
-    assert held_share(path.weights, slanted) == pytest.approx(held_share(path.weights, plane), rel=1e-5)
 
 
 def test_the_paths_own_plane_holds_what_its_two_components_hold(path: WeightPath) -> None:
@@ -86,26 +74,6 @@ def test_what_a_plane_leaves_out_is_told_as_a_share_of_the_fall(path: WeightPath
     view = look(path, points=3)
     fall = float(path.losses[0] - path.losses[-1])
     assert float(view.plane_losses[0]) + left_out(path, view) * fall == pytest.approx(float(path.losses[0]), rel=1e-5)
-
-
-def test_random_plane_shares_are_those_of_the_first_seeds(path: WeightPath) -> None:
-    shares = random_plane_shares(path, 3)
-    assert shares.shape == (3,)
-    assert float(shares[2]) == pytest.approx(held_share(path.weights, random_plane(path.network, 2)))
-
-
-def test_zoom_divides_the_window(path: WeightPath) -> None:
-    near, far = look(path, "random", points=3, zoom=4), look(path, "random", points=3)
-    assert torch.allclose(near.across * 4, far.across) and far.across.tolist() == [-1, 0, 1]
-    assert float(near.losses[1, 1]) == pytest.approx(float(far.losses[1, 1]))
-
-
-def test_what_is_drawn_passes_through_what_was_measured(path: WeightPath) -> None:
-    view = look(path, points=5)
-    across, up, losses = view.drawn(4)
-    assert losses.shape == (17, 17) and torch.allclose(across[::4], view.across, atol=1e-5)
-    assert torch.allclose(losses[::4, ::4].float(), view.losses, rtol=1e-5)
-    assert float(losses.min()) >= float(view.losses.min()) - 1e-6 and up[-1] == view.up[-1]
 
 
 def test_a_run_that_diverges_is_followed_as_far_as_it_is_finite() -> None:

@@ -97,19 +97,16 @@ def test_a_wrong_number_is_told_by_how_much_or_what_it_is_instead(answer: object
     assert said in verdict.message and verdict.message.endswith("Hint: use 2/λ")
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (0.0, "0 is too small by 0.2"),
-        (0.1, "0.1 is too small by 0.1"),
-        (0.4, "0.4 is too large by 0.2"),
-        (0.5, "0.5 is too large by 0.3, a factor of 2.5"),
-        (0.08, "0.08 is too small by 0.12, a factor of 2.5"),
-        (-0.0001, "-0.0001 is too small by 0.2, and of the wrong sign"),
-    ],
-)
-def test_a_factor_is_told_beyond_two_and_below_a_half_and_never_of_zero(answer: float, said: str) -> None:
-    assert repr(check_number(answer, 0.2, 0.005)) == f"✗ not yet: {said}."
+def test_a_factor_is_told_beyond_two_and_below_a_half_and_never_of_zero() -> None:
+    for answer, said in {
+        0.0: "0 is too small by 0.2",
+        0.1: "0.1 is too small by 0.1",
+        0.4: "0.4 is too large by 0.2",
+        0.5: "0.5 is too large by 0.3, a factor of 2.5",
+        0.08: "0.08 is too small by 0.12, a factor of 2.5",
+        -0.0001: "-0.0001 is too small by 0.2, and of the wrong sign",
+    }.items():
+        assert repr(check_number(answer, 0.2, 0.005)) == f"✗ not yet: {said}."
 
 
 def test_a_named_number_says_its_name() -> None:
@@ -122,20 +119,20 @@ REGIMES = ["monotone", "oscillating", "diverging"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "passed", "said"),
+    ("answer", "said"),
     [
-        ("oscillating", True, "right: 'oscillating'"),
-        (" Oscillating ", True, "right: 'oscillating'"),
-        ("diverging", False, "'diverging' is not what happens. Hint: look at the sign"),
-        ("oscilating", False, "did you mean 'oscillating'?"),
-        ("xyz", False, "choose one of 'monotone', 'oscillating', 'diverging'"),
-        (1, False, "must be one of 'monotone', 'oscillating', 'diverging' (text in quotes), got 1 (a int)"),
-        (None, False, "got None"),
+        (" Oscillating ", "right: 'oscillating'"),
+        ("diverging", "not yet: 'diverging' is not what happens. Hint: look at the sign"),
+        (1, "not yet: the answer must be one of 'monotone', 'oscillating', 'diverging' (text in quotes), got 1 (a int)."
+            " Hint: look at the sign"),
+        ("oscilating", "not yet: 'oscilating' is not among the choices; did you mean 'oscillating'?"),
+        ("xyz", "not yet: 'xyz' is not among the choices; choose one of 'monotone', 'oscillating', 'diverging'."),
     ],
-)
-def test_a_choice_is_judged_and_a_slip_of_the_pen_is_named(answer: object, passed: bool, said: str) -> None:
+)  # fmt: skip
+def test_a_choice_is_judged_and_a_slip_of_the_pen_is_named(answer: object, said: str) -> None:
     verdict = check_choice(answer, "oscillating", REGIMES, "look at the sign")
-    assert verdict.passed is passed and said in verdict.message and "\n" not in verdict.message
+    assert verdict.passed is said.startswith("right") and verdict.message == said
+    assert check_choice(answer, "oscillating", REGIMES).message == said.removesuffix(" Hint: look at the sign")
 
 
 def test_a_long_verdict_breaks_between_words_and_reads_on() -> None:
@@ -146,21 +143,6 @@ def test_a_long_verdict_breaks_between_words_and_reads_on() -> None:
     assert all(len(line) <= 100 for line in (first, *more)) and more[0].startswith("  ")
     assert " ".join([first, *(line.strip() for line in more)]) == f"✗ {verdict.message}".strip()
     assert max(map(len, repr(Verdict(False, "x" * 300)).splitlines())) > 100, "what has no space stays whole"
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ("diverging", "'diverging' is not what happens."),
-        (1, "the answer must be one of 'monotone', 'oscillating', 'diverging' (text in quotes), got 1 (a int)."),
-        ("oscilating", "'oscilating' is not among the choices; did you mean 'oscillating'?"),
-        ("xyz", "'xyz' is not among the choices; choose one of 'monotone', 'oscillating', 'diverging'."),
-    ],
-)
-def test_a_hint_to_a_choice_is_given_where_it_helps(answer: object, said: str) -> None:
-    assert check_choice(answer, "oscillating", REGIMES).message == f"not yet: {said}"
-    hint = "" if "among" in said else " Hint: look at the sign"
-    assert check_choice(answer, "oscillating", REGIMES, "look at the sign").message == f"not yet: {said}{hint}"
 
 
 def test_a_right_function_passes_whatever_its_way() -> None:

@@ -177,13 +177,6 @@ def test_formulas_links_and_folded_solutions_are_as_in_the_lab(offline: OfflineB
     assert "answer = 2" in solution.inner_text()
 
 
-def test_a_narrow_page_scrolls_downwards_only(offline: OfflineBrowser, site: Path) -> None:
-    page = offline.open(site / f"{REAL}.html", width=420)
-    settle(page, 1)
-    for frame in page.page.frames:
-        assert frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
 def test_a_lab_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="labs must be among 00_start_here.ipynb, .*; got 77_nothing"):
         build(LABS, tmp_path, ["77_nothing"])

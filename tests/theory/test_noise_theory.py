@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refusals
 
 from weightlab.descent.landscapes import landscape
 from weightlab.rules.schedules import schedule
@@ -57,13 +58,6 @@ def test_the_floor_has_the_values_that_the_lab_states() -> None:
     assert isinstance(halves, torch.Tensor) and float(halves[0] / halves[1]) == pytest.approx(0.4388, rel=1e-3)
 
 
-def test_the_floor_is_infinite_at_and_beyond_the_limit_and_zero_without_noise() -> None:
-    assert theory.noise_floor(2 / 3, (1.0, 3.0), 0.5) == math.inf
-    assert theory.noise_floor(1.0, 3.0, 0.5) == math.inf
-    assert math.isfinite(float(theory.noise_floor(1.0, 3.0, 0.5, 0.9)))
-    assert theory.noise_floor(0.2, (1.0, 3.0), 0.0) == 0
-
-
 @given(rate=st.floats(1e-4, 1e-3), curvature=st.floats(0.1, 10), noise=st.floats(0.01, 10))
 @settings(max_examples=25, deadline=None)
 def test_for_small_rates_the_variance_is_mandts_approximation(rate: float, curvature: float, noise: float) -> None:
@@ -90,25 +84,6 @@ def test_the_expected_loss_is_the_mean_of_many_runs_under_every_schedule(rule: s
     assert bool(((runs.mean_losses - said).abs() <= 5 * error + 1e-12).all())
 
 
-def test_without_noise_the_expected_loss_is_the_run_itself() -> None:
-    bowl = landscape("noisy_bowl", condition_number=5.0, noise=0.0)
-    for rule in ("momentum", "classical_momentum", "averaged_momentum"):
-        chosen = optimizer(rule, learning_rate=0.05, momentum=0.9)
-        runs = scheduled_runs(bowl, chosen, schedule("exponential", gamma=0.97), steps=200, seeds=[0])
-        said = expected_losses(runs.learning_rates[:, 0], (1.0, 5.0), bowl.start, 0.0, buffer_of(rule), 0.9)
-        torch.testing.assert_close(runs.losses[:, 0], said, rtol=1e-9, atol=1e-14)
-
-
-def test_the_conventions_of_momentum_part_in_expectation_too() -> None:
-    rates = [0.1, 0.01]
-    pytorch, classical = (
-        expected_losses(rates, [1.0], [1.0], 0.0, buffer, 0.9) for buffer in ("gradients", "steps")
-    )
-    # e₁ = 0.9; PyTorch: b = 0.9·1 + 0.9, e₂ = 0.9 - 0.01·1.8; classical: v = 0.9·0.1 + 0.01·0.9, e₂ = 0.9 - 0.099
-    assert float(pytorch[2]) == pytest.approx(0.5 * 0.882**2)
-    assert float(classical[2]) == pytest.approx(0.5 * 0.801**2)
-
-
 def test_the_distance_left_is_a_product_that_exponential_rates_keep_from_zero() -> None:
     rates = 0.2 * schedule("exponential", gamma=0.9).factors(400)
     left = distance_left(rates, 1.0)
@@ -117,22 +92,13 @@ def test_the_distance_left_is_a_product_that_exponential_rates_keep_from_zero() 
     assert float(distance_left(0.2 * torch.ones(400), 1.0)[-1]) < 1e-30
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"noise": -1.0}, r"noise must be in \[0, inf\), got -1"),
-        ({"noise": math.nan}, "got nan; use a finite number"),
-        ({"momentum": 1.0}, "momentum must be in"),
-        ({"buffer": "squares"}, "unknown buffer 'squares'"),
-        ({"learning_rates": [-0.1]}, "learning rate must be in"),
-        ({"errors": (1.0,)}, "give one error and one move for each of the 2 eigenvalues"),
-    ],
-)
-def test_bad_input_is_refused_with_value_and_range(change: dict[str, object], words: str) -> None:
-    good: dict[str, object] = {"learning_rates": [0.1], "eigenvalues": (1.0, 2.0), "errors": (1.0, 1.0), "noise": 0.1}
-    with pytest.raises(ValueError, match=words):
-        expected_losses(**{**good, **change})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="noise must be in"):
-        theory.noise_variance(0.1, 1.0, -0.5)
-    with pytest.raises(ValueError, match="eigenvalue must be in"):
-        theory.noise_floor(0.1, (0.0, 1.0), 0.5)
+GOOD: dict[str, object] = {"learning_rates": [0.1], "eigenvalues": (1.0, 2.0), "errors": (1.0, 1.0), "noise": 0.1}
+
+test_bad_input_is_refused_with_value_and_range = refusals(lambda **change: expected_losses(**{**GOOD, **change}), {
+    r"noise must be in \[0, inf\), got -1": {"noise": -1.0},
+    "got nan; use a finite number": {"noise": math.nan},
+    "momentum must be in": {"momentum": 1.0},
+    "unknown buffer 'squares'": {"buffer": "squares"},
+    "learning rate must be in": {"learning_rates": [-0.1]},
+    "give one error and one move for each of the 2 eigenvalues": {"errors": (1.0,)},
+})

@@ -45,21 +45,6 @@ def test_roots_are_the_eigenvalues_of_the_iteration(rule: str, eta: float, mu: f
     assert abs(larger) >= abs(smaller) * (1 - 1e-9)
 
 
-@few
-@given(eta=rates, mu=momenta, eigenvalue=curvatures)
-def test_complex_heavy_ball_roots_have_modulus_root_mu_whatever_the_learning_rate(
-    eta: float, mu: float, eigenvalue: float
-) -> None:
-    larger, smaller = (complex(root) for root in theory.roots("momentum", eta, mu, eigenvalue))
-    inside = (1 - math.sqrt(mu)) ** 2 * 1.000001 < eta * eigenvalue < (1 + math.sqrt(mu)) ** 2 * 0.999999
-    if inside:
-        assert larger.imag != 0
-        assert abs(larger) == pytest.approx(math.sqrt(mu), rel=1e-9)
-        assert abs(smaller) == pytest.approx(math.sqrt(mu), rel=1e-9)
-    else:
-        assert abs(larger) >= math.sqrt(mu) * (1 - 1e-3)
-
-
 def test_a_map_over_learning_rate_and_momentum_equals_its_single_points() -> None:
     eta = torch.linspace(0.0, 1.0, 7, dtype=torch.float64)[:, None]
     mu = torch.linspace(0.0, 0.99, 5, dtype=torch.float64)
@@ -161,13 +146,6 @@ def check_error_path(rule: str, eta: float, mu: float, eigenvalue: float) -> Non
     assert path.numpy() == pytest.approx(measured, rel=1e-6, abs=1e-6)
 
 
-def test_at_a_double_root_the_error_is_a_line_times_a_power() -> None:
-    eta, mu, rate = theory.best_heavy_ball(1.0, 16.0)
-    t = torch.arange(41, dtype=torch.float64)
-    torch.testing.assert_close(theory.error_path("momentum", eta, mu, 1.0, 40), rate**t * (1 + t * (1 - rate)))
-    torch.testing.assert_close(theory.error_path("momentum", eta, mu, 16.0, 40), (-rate) ** t * (1 + t * (1 + rate)))
-
-
 def test_regimes_name_what_a_learner_at_rest_does() -> None:
     assert theory.regime("gradient_descent", 0.9, 0.0, 1.0) == "monotone"
     assert theory.regime("gradient_descent", 1.1, 0.0, 1.0) == "oscillating"
@@ -193,16 +171,6 @@ def test_the_conventions_part_when_the_learning_rate_changes_as_the_lab_states()
     assert steps["averaged_momentum"] == pytest.approx((-0.01, -0.0019))
 
 
-def test_first_adaptive_steps_do_not_depend_on_the_size_of_the_gradient() -> None:
-    for gradient in (1e-3, 1.0, -1e5):
-        sign = math.copysign(1.0, gradient)
-        assert theory.adam_first_step(0.1, gradient) == pytest.approx(-0.1 * sign, rel=1e-4)
-        assert theory.rmsprop_first_step(0.1, gradient) == pytest.approx(-1.0 * sign, rel=1e-3)
-        uncorrected = theory.adam_first_step(0.1, gradient, bias_correction=False)
-        assert uncorrected == pytest.approx(-0.316 * sign, rel=1e-3)
-    assert theory.adam_first_step(0.1, torch.tensor([2.0, 0.0])).tolist() == pytest.approx([-0.1, 0.0])  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize("bias_correction", [True, False])
 def test_first_adaptive_steps_are_torchs(bias_correction: bool) -> None:
     for gradient in (1e-9, 0.3, -40.0):
@@ -226,32 +194,6 @@ def test_early_stopping_and_weight_decay_filter_alike() -> None:
         error = error - 0.1 * eigenvalues * error
     torch.testing.assert_close(stopped, 1 - error)
     assert theory.early_stopping_filter(0.1, 1.0, 0) == 0
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
-def test_bad_learning_rates_are_refused_with_their_range(value: float) -> None:
-    for given_value in (value, torch.tensor([0.1, value])):
-        with pytest.raises(ValueError, match=r"learning_rate must be in \[0, inf\), got .*; "):
-            theory.heavy_ball_rate(given_value, 0.9, (1.0, 10.0))
-
-
-def test_other_bad_input_is_refused_with_value_range_and_remedy() -> None:
-    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\), got 1; at 1 or more the velocity never"):
-        theory.heavy_ball_limit(1.0, 1.0)
-    with pytest.raises(ValueError, match=r"largest eigenvalue must be in \(0, inf\), got 0"):
-        theory.gradient_descent_limit(0.0)
-    with pytest.raises(ValueError, match="give the smallest eigenvalue first"):
-        theory.best_heavy_ball(10.0, 1.0)
-    with pytest.raises(ValueError, match="did you mean 'nesterov'"):
-        theory.convergence_rate("nestrov", 0.1, 0.9, 1.0)
-    with pytest.raises(ValueError, match="unknown rule with a closed form 'adam'"):
-        theory.roots("adam", 0.1, 0.9, 1.0)
-    with pytest.raises(ValueError, match="eigenvalues must hold at least one"):
-        theory.heavy_ball_rate(0.1, 0.9, ())
-    with pytest.raises(TypeError, match="learning_rate must be a number, got 'fast'"):
-        theory.gradient_descent_factor("fast", 1.0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="beyond it every μ oscillates"):
-        theory.nesterov_critical_momentum(2.0, 1.0)
 
 
 @pytest.mark.parametrize("rule", ["gradient_descent", "momentum"])
@@ -283,18 +225,6 @@ def test_the_error_path_keeps_its_digits_where_the_error_is_tiny() -> None:
     path = theory.error_path("gradient_descent", 0.9999, 0.0, 1.0, 6)
     assert path.dtype == torch.float64
     assert path.tolist() == pytest.approx([(1 - 0.9999) ** t for t in range(7)], rel=1e-9, abs=0)
-
-
-def test_the_conventions_part_likewise_at_other_settings() -> None:
-    (first, second), mu, g = (0.3, 0.05), 0.6, -2.5
-    steps = theory.convention_witness((first, second), mu, g)
-    velocity = mu * g + g
-    assert steps["momentum"] == pytest.approx((-first * g, -second * velocity))
-    change = -first * g
-    assert steps["classical_momentum"] == pytest.approx((change, mu * change - second * g))
-    assert steps["sutskever_momentum"] == steps["classical_momentum"]
-    average = (1 - mu) * g
-    assert steps["averaged_momentum"] == pytest.approx((-first * average, -second * (mu * average + (1 - mu) * g)))
 
 
 @pytest.mark.parametrize("gradient", [0.3, -40.0])

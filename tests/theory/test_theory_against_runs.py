@@ -150,19 +150,3 @@ def test_every_step_of_a_run_is_where_theory_says(rule: str) -> None:
                 ahead = (1 + mu) * measured[1:] - mu * measured[:-1]
                 measured = torch.cat([measured[:1], ahead])
             torch.testing.assert_close(measured, predicted, rtol=1e-7, atol=1e-10)
-
-
-def test_more_than_the_critical_momentum_overshoots_and_less_does_not() -> None:
-    bowl = landscape("quadratic", condition_number=2.0)
-    eta = 0.09
-    for rule, critical in (
-        ("momentum", theory.critical_momentum(eta, 1.0)),
-        ("nesterov", theory.nesterov_critical_momentum(eta, 1.0)),
-    ):
-        mu = float(critical)
-        momenta = torch.tensor([mu - 0.02, mu - 1e-6, mu + 0.02], dtype=torch.float64)
-        learners: dict[str, float | Tensor] = {"learning_rate": eta, "momentum": momenta}
-        record = sweep(bowl, rule, learners, start=(1.0, 0.0), steps=400, keep_paths=True)
-        overshoots = (record.weights[:, :, 0] < 0).any(0)
-        assert overshoots.tolist() == [False, False, True]
-        assert [theory.regime(rule, eta, m, 1.0) for m in momenta.tolist()] == ["monotone", "monotone", "oscillating"]

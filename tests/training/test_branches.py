@@ -14,8 +14,6 @@ from weightlab.networks.models import model
 from weightlab.networks.own_model import model_from_module
 from weightlab.rules.schedules import schedule
 from weightlab.rules.update_rules import optimizer
-from weightlab.training.batches import Batches, Place
-from weightlab.training.checkpoints import FIRST_APART, MOST_BYTES, MOST_KEPT, Checkpoint, Checkpoints
 from weightlab.training.experiment import TrainingExperiment
 from weightlab.training.groups import ParameterGroup
 from weightlab.training.run import Training
@@ -158,40 +156,3 @@ def test_a_branch_from_a_step_that_was_not_reached_is_refused() -> None:
         trunk.branch(2)
     with pytest.raises(ValueError, match="learning_rate"):
         trunk.branch(1, learning_rate=-1.0)
-
-
-def _kept(step: int, weights: int = 10) -> Checkpoint:
-    nowhere = Place(torch.empty(0), 0)
-    return Checkpoint(step, torch.zeros(weights), [], {}, schedule("constant").start(), None, nowhere, None)
-
-
-def test_checkpoints_stay_bounded_and_spread_over_the_whole_run() -> None:
-    kept = Checkpoints()
-    for step in range(10_000):
-        if kept.is_due(step):
-            kept.keep(_kept(step))
-    steps = [one.step for one in kept._kept]
-    assert MOST_KEPT // 2 <= len(steps) <= MOST_KEPT
-    assert len(set(torch.tensor(steps).diff().tolist())) == 1 and steps[-1] > 9_000
-    assert kept.before(FIRST_APART - 1) is None
-
-
-def test_large_networks_keep_fewer_checkpoints() -> None:
-    kept = Checkpoints()
-    size = MOST_BYTES // 12 // 5
-    for step in range(0, 2_000, 16):
-        if kept.is_due(step):
-            kept.keep(_kept(step, size))
-    assert 1 <= len(kept._kept) <= 5
-
-
-@pytest.mark.parametrize("taken", [0, 1, 5, 6, 8])
-def test_batches_go_on_from_a_place(taken: int) -> None:
-    x, y = torch.arange(50.0)[:, None], torch.arange(50)
-    one = Batches(x, y, 8, torch.Generator().manual_seed(3))
-    for _ in range(taken):
-        one.next()
-    other = Batches(x, y, 8, torch.Generator().manual_seed(99))
-    other.place = one.place
-    for _ in range(15):
-        assert torch.equal(one.next()[1], other.next()[1])
