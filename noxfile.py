@@ -108,7 +108,7 @@ def binder(session: nox.Session) -> None:
 
 @nox.session
 def class_scale(session: nox.Session) -> None:
-    """Twenty simulated students on a JupyterHub, ten minutes; needs configurable-http-proxy (-- --students 30 --lab 05)."""
+    """Twenty simulated students on a JupyterHub, ten minutes; needs its proxy from npm (-- --students 30 --lab 05)."""
     session.install(*PINNED, ".[hub]")
     session.run("python", "tests/scale/class_scale.py", *session.posargs)
 
