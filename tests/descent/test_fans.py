@@ -22,7 +22,6 @@ from weightlab.rules.update_rules import UPDATE_RULES, optimizer
 from weightlab.scheduling.panel import SchedulePanel
 from weightlab.signals.panel import SignalPanel
 from weightlab.stage.controls import Slider
-from weightlab.stage.fan import MOST_NUMBERS
 from weightlab.stage.packed import rounded
 from weightlab.stage.panel import Panel
 from weightlab.toys.panel import DescentPanel
@@ -143,13 +142,6 @@ def test_at_every_slider_the_fan_shows_what_the_panel_would(case: str) -> None:
             assert fan.words(place) == (other.reading, other.summary)
             other.set(**panel.values)
     assert fanned >= 4
-
-
-def test_a_long_run_has_fewer_positions_around_the_present_one() -> None:
-    panel = DescentPanel("quadratic", RULES, arrows=True, steps=1000, learning_rate=0.02)
-    fan = panel._fan("learning_rate")
-    assert fan is not None and fan.tables.size <= MOST_NUMBERS
-    assert 10 < len(fan.positions) < 101 and min(fan.positions) < 0.02 < max(fan.positions)
 
 
 def asked(panel: Panel, monkeypatch: pytest.MonkeyPatch, **mail: Any) -> list[tuple[dict[str, Any], Any]]:

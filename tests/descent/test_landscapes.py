@@ -150,12 +150,6 @@ def test_own_function_is_refused_with_what_to_change(function: Any, error: type[
         landscape_from_function(function, SQUARE, start=(-1.2, 1.2))
 
 
-def test_own_function_that_mixes_points_is_evaluated_point_by_point() -> None:
-    where = landscape_from_function(lambda w: (w - w.mean()).square().sum(-1), SQUARE)
-    w = random_points(where, 9)
-    assert torch.allclose(where.loss(w), 0.5 * (w[:, 0] - w[:, 1]) ** 2, rtol=1e-12)
-
-
 test_bad_bounds_and_starts_are_refused = refusals(lambda bounds, start: landscape_from_function(bowl, bounds, start), {
     r"bounds must be \(\(low, high\), \(low, high\)\), got \(-1, 1\)": ((-1, 1), None),
     "high bound of the second weight must be in .*got 1; the high bound must lie above": (((-1, 1), (1, 1)), None),

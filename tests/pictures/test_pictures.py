@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from browser_support import ROOT
 
 from weightlab.descent.landscapes import LANDSCAPES, landscape
 from weightlab.pictures.contours import contour_backdrop
 from weightlab.pictures.picture import Axis, Bowl, Picture, Reference, TableBuilder, View
 from weightlab.pictures.still import still
 from weightlab.pictures.style import new_figure, to_still
-from weightlab.stage.stage import Stage
 
 
 def example() -> Picture:
@@ -84,3 +85,12 @@ def test_a_bowls_ellipses_lie_at_the_levels_that_an_image_would_have(condition_n
     assert bowl.levels[-1] == pytest.approx(float(losses.max()))
     lowest = min(2e-4 * float(losses.max()), float(losses.flatten().quantile(0.01)))
     assert bowl.levels[0] == pytest.approx(lowest, rel=0.05)
+
+
+def test_every_figure_there_is_is_drawn_by_a_lab() -> None:
+    """Running the labs draws them all, and tests/support/lab_rules.py demands a text for each picture."""
+    package, labs = ROOT / "weightlab", "".join(path.read_text("utf-8") for path in (ROOT / "labs").glob("*.ipynb"))
+    for path in package.glob("*/figures.py"):
+        source = path.read_text("utf-8")
+        for name in re.findall(r"^def (\w+_(?:figure|still))\(", source, flags=re.MULTILINE):
+            assert name in labs or source.count(f"{name}(") > 1, f"{path.parent.name}: {name}"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import datetime
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-from reliability import HEAD, MARK, NOTHING_YET, ROOT, Ledger, Promise, last_figures, promises, write
+from reliability import ROOT, Ledger, Promise, promises
 
 PROMISES = promises()
 
@@ -55,17 +53,3 @@ def test_a_test_that_did_not_pass_leaves_the_figure_as_it_was(outcome: str, when
     before = report("tests/t.py::one", when="call")
     assert told(before).figure(promise) == "1"
     assert told(before, report("tests/t.py::one", outcome, when)).figure(promise) is None
-
-
-def test_a_written_figure_comes_back_with_its_day_and_leaves_the_rest_alone(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text(f"# Title\n\n{MARK}\n{HEAD}\nThe end.\n", encoding="utf-8")
-    first, second = list(PROMISES)[:2]
-    write({first: "7 of 7"}, page)
-    write({second: r"at most \1e-12"}, page)
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("# Title\n") and text.endswith("\nThe end.\n")
-    figures, today = last_figures(text), datetime.date.today().isoformat()
-    assert figures[PROMISES[first].says] == ("7 of 7", today)
-    assert figures[PROMISES[second].says] == (r"at most \1e-12", today)
-    assert [figure for figure, _ in figures.values()].count(NOTHING_YET) == len(PROMISES) - 2

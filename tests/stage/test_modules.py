@@ -53,14 +53,6 @@ def joined(folder: Path, **texts: str) -> str:
     return join_modules(folder / "entry.js")
 
 
-def test_modules_keep_their_own_names(tmp_path: Path) -> None:
-    text = joined(tmp_path, two=TWO, entry='import { twice } from "./two.js";\nconst two = 3;\ntwice(two);\n')
-    assert text == (
-        "const two_js = (() => {\nconst two = 2;\nasync function twice(x) { return two * x; }\n\n"
-        "return { two, twice };\n})();\n\nconst { twice } = two_js;\nconst two = 3;\ntwice(two);\n"
-    )
-
-
 def test_a_name_that_its_source_does_not_export_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^entry\.js imports half, third, which two\.js does not export$"):
         joined(tmp_path, two=TWO, entry='import { third, twice, half } from "./two.js";\n')

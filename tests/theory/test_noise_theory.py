@@ -6,8 +6,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from refusals import refusals
 
 from weightlab.descent.landscapes import landscape
@@ -56,13 +54,6 @@ def test_the_floor_has_the_values_that_the_lab_states() -> None:
     assert theory.noise_floor(0.02, (1.0, 3.0), 0.5, 0.9) == pytest.approx(0.0252667, rel=1e-5)
     halves = theory.noise_floor(torch.tensor([0.1, 0.2]), (1.0, 3.0), 0.5)
     assert isinstance(halves, torch.Tensor) and float(halves[0] / halves[1]) == pytest.approx(0.4388, rel=1e-3)
-
-
-@given(rate=st.floats(1e-4, 1e-3), curvature=st.floats(0.1, 10), noise=st.floats(0.01, 10))
-@settings(max_examples=25, deadline=None)
-def test_for_small_rates_the_variance_is_mandts_approximation(rate: float, curvature: float, noise: float) -> None:
-    said = float(theory.noise_variance(rate, curvature, noise))
-    assert said == pytest.approx(rate * noise**2 / (2 * curvature), rel=rate * curvature)
 
 
 @pytest.mark.parametrize("rule", [name for name, rule in UPDATE_RULES.items() if rule.buffer])

@@ -112,26 +112,6 @@ def test_at_the_optimum_the_error_falls_as_a_line_times_the_best_rate(condition_
             assert plain ** (1 / (len(error) - 1 - len(error) // 2)) > rate
 
 
-@pytest.mark.parametrize("condition_number", [10.0, 100.0])
-def test_of_a_thousand_runs_none_beats_the_best_rate_and_the_nearest_come_close(condition_number: float) -> None:
-    bowl = landscape("quadratic", condition_number=condition_number)
-    for rule, best in (("momentum", theory.best_heavy_ball), ("nesterov", theory.best_nesterov)):
-        eta, mu, rate = best(1.0, condition_number)
-        etas, momenta = torch.meshgrid(
-            eta * torch.linspace(0.7, 1.3, 31, dtype=torch.float64),
-            torch.linspace(max(0.0, mu - 0.15), min(0.99, mu + 0.15), 33, dtype=torch.float64),
-            indexing="ij",
-        )
-        learners = settings_of(rule, etas.flatten(), momenta.flatten())
-        record = sweep(bowl, rule, learners, start=(1.0, 1.0), steps=1500, keep_paths=True)
-        alive = record.diverged_at < 0
-        assert alive.sum() > 500
-        measured = torch.stack([fitted_rates(record.weights[:, alive, axis]) for axis in range(2)]).amax(0)
-        assert 0.99 * rate < measured.min() < 1.03 * rate
-        assert float(etas.flatten()[alive][measured.argmin()]) == pytest.approx(eta, rel=0.05)
-        assert float(momenta.flatten()[alive][measured.argmin()]) == pytest.approx(mu, abs=0.05)
-
-
 @pytest.mark.parametrize("rule", COVERED)
 def test_every_step_of_a_run_is_where_theory_says(rule: str) -> None:
     condition_number, angle = 10.0, 30.0
