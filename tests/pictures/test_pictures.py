@@ -15,6 +15,7 @@ from weightlab.pictures.contours import contour_backdrop
 from weightlab.pictures.picture import Axis, Bowl, Picture, Reference, TableBuilder, View
 from weightlab.pictures.still import still
 from weightlab.pictures.style import new_figure, to_still
+from weightlab.stage.stage import Stage
 
 
 def example() -> Picture:
