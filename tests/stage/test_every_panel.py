@@ -25,7 +25,9 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 LIVE = ("training, digits", "stepper, digits", "imbalance", "sharpness", "ensemble")
 UNBOUNDED = {"start_x", "start_y", "angle"}  # any number is a place, or a direction
-NOT_BESIDE_THE_OTHERS = "examples|reads pictures|does not fit|memory|requires a momentum"
+NOT_BESIDE_THE_OTHERS = (
+    "examples|reads pictures|does not fit|memory|requires a momentum|has no parameter in this|has no weight_decay"
+)
 
 
 @pytest.fixture(params=PANELS)
