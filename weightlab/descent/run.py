@@ -10,7 +10,7 @@ from torch import Tensor
 from weightlab.descent.experiment import DescentExperiment
 from weightlab.descent.fan import DescentFan, converged_at_step
 from weightlab.descent.landscapes import Landscape
-from weightlab.descent.learners import Group, groups_of, together
+from weightlab.descent.learners import Group, groups_of
 from weightlab.descent.record import DescentRecord
 from weightlab.devices import settle_threads
 from weightlab.rules.schedules import Tracker
@@ -72,6 +72,7 @@ def walk(
     scale = None if bool((scales == 1).all()) else scales.repeat(len(learners)).unsqueeze(-1)
     noise = _drawn(experiments) if noise is None else noise
     kicks = None if noise is None else noise.repeat(1, len(learners), 1).unbind(0)
+    moves = None if shifts is None else shifts.unbind(0)
     w = torch.tensor([experiment.start for experiment in experiments], dtype=torch.float64).repeat(len(learners), 1)
     pace, turns = _Pace(experiments, groups, landscapes, scale), dict(first.changes)
     parts = list(w.split(sizes))
@@ -84,7 +85,7 @@ def walk(
                 group.turn(turns[step])
         ahead = [group.point(part) for group, part in zip(groups, parts, strict=True)]
         point = w if all(one is part for one, part in zip(ahead, parts, strict=True)) else torch.cat(ahead)
-        gradient = landscapes.gradient(point if shifts is None else point - shifts[step])
+        gradient = landscapes.gradient(point if moves is None else point - moves[step])
         if kicks is not None:
             gradient = gradient + kicks[step]
         if scale is not None:
@@ -95,14 +96,15 @@ def walk(
         if step == steps:
             break
         if not pace.constant:
-            pace.set(step, w if shifts is None else w - shifts[step])
+            pace.set(step, w if moves is None else w - moves[step])
         shares = gradient.split(sizes) if len(sizes) > 1 else (gradient,)
         parts = [group.step(part, share) for group, part, share in zip(groups, parts, shares, strict=True)]
         w = torch.cat(parts) if len(parts) > 1 else parts[0]
     path = torch.stack(weights)
     losses = landscapes.loss(path if shifts is None else path - shifts.unsqueeze(1))
     losses = losses if scale is None else losses * scale.squeeze(-1)
-    walked = (path, losses, torch.stack(gradients), torch.stack(points), pace.rates)
+    looks_ahead = any(point is not w for point, w in zip(points, weights, strict=True))
+    walked = (path, losses, torch.stack(gradients), torch.stack(points) if looks_ahead else path, pace.rates)
     if learners == sorted(learners):
         return walked
     places = torch.arange(len(w)).unflatten(0, (-1, each))[torch.tensor(learners).argsort()].flatten()
@@ -136,23 +138,27 @@ class _Pace:
             each = torch.stack([factors[one.schedule] for one in experiments], dim=-1)
             self.rates = self.rates * each.repeat(1, len(learners))
         # views: what is written to `rates` shows in them
-        self.shares = self.rates.split([len(group.learners) * len(experiments) for group in groups], dim=1)
-        self.turns = [] if self.constant or self.trackers else [_turns(share) for share in self.shares]
+        shares = self.rates.split([len(group.learners) * len(experiments) for group in groups], dim=1)
+        self.turns: list[list[float | Tensor]] = []
+        if not self.constant:
+            self.turns = [list(share.unsqueeze(-1).unbind(0)) if self.trackers else _turns(share) for share in shares]
 
     def set(self, step: int, w: Tensor) -> None:
         """Before the step from the weights w, (learner, 2), as the landscape at rest has them."""
         if self.trackers:
-            self.rates[step] *= torch.tensor([tracker.factor() for tracker in self.trackers], dtype=torch.float64)
+            row = self.rates[step]
+            row *= torch.tensor([tracker.factor() for tracker in self.trackers], dtype=torch.float64)
             losses = self.landscapes.loss(w)
             losses = losses if self.scale is None else losses * self.scale.squeeze(-1)
             for tracker, loss in zip(self.trackers, losses.tolist(), strict=True):
                 tracker.observe(loss)
-        for number, group in enumerate(self.groups):
-            group.set_rates(together(self.shares[number][step]) if self.trackers else self.turns[number][step])
+        for group, turns in zip(self.groups, self.turns, strict=True):
+            rates = turns[step]
+            group.set_rates(rates.item() if isinstance(rates, Tensor) and len(rates) == 1 else rates)
 
 
 def _turns(rates: Tensor) -> list[float | Tensor]:
-    """(steps, learner) rates step by step, each as `together` makes it."""
+    """(steps, learner) rates step by step, each one number where all agree: fewer operations."""
     agree = (rates == rates[:, :1]).all(1).tolist()
     firsts, rows = rates[:, 0].tolist(), rates.unsqueeze(-1).unbind(0)
     return [first if same else row for first, same, row in zip(firsts, agree, rows, strict=True)]
