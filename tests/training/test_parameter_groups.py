@@ -351,7 +351,7 @@ REFUSED: dict[str, Callable[[], object]] = {
             groups=(ParameterGroup("biases"), ParameterGroup("output", frozen=True)),
         )
     ),
-    "Rprop has no weight_decay, but the group 'biases' sets it to 0.1; leave it None": (
+    "Rprop has no weight_decay, but the group 'biases' sets it to 0.1; leave it out": (
         lambda: small(optimizer=optimizer(torch.optim.Rprop), groups=(ParameterGroup("biases", weight_decay=0.1),))
     ),
     r"learning_rate times rate_factor of the group 'biases' must be in \[0, 1e\+20\], got 1e\+21; lower one": (

@@ -211,7 +211,7 @@ def _check_settings(block: Block, optimizer: OptimizerSettings) -> None:
     if group.weight_decay is not None and not one.takes("weight_decay"):
         raise ValueError(
             f"{one.label} has no weight_decay, but the group {group.parameters!r} sets it to "
-            f"{group.weight_decay:g}; leave it None"
+            f"{group.weight_decay:g}; leave it out"
         )
     rate = f"learning_rate times rate_factor of the group {group.parameters!r}"
     number(rate, one.learning_rate * group.rate_factor, 0, LARGEST, why="lower one of them")
