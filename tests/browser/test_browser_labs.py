@@ -141,7 +141,9 @@ def candidates(control: dict[str, Any], value: Any) -> list[Any]:
 
 def refused(state: dict[str, Any], value: str) -> bool:
     """Whether the panel said why this choice does not go with the others, instead of failing."""
-    return repr(value) in state["shownFailure"] and "The last picture stays" not in state["shownFailure"]
+    said = state["shownFailure"]
+    named = repr(value) in said or "has no parameter in this network" in said  # a group, of which the value is a part
+    return named and "The last picture stays" not in said
 
 
 class Hand:

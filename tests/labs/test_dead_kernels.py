@@ -27,7 +27,8 @@ def test_a_kernel_killed_under_a_notebook_ends_the_run_within_a_minute_and_is_na
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, tmp_path / "killed.ipynb")
     command = [sys.executable, "-m", "pytest", "killed.ipynb", "--rootdir", str(tmp_path), *OPTIONS]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}  # this project's conftest, as in its own runs
+    found = os.pathsep.join(str(ROOT / "tests" / folder) for folder in (".", "support"))
+    environment = {**os.environ, "PYTHONPATH": found}  # this project's conftest, as in its own runs
     begun = time.monotonic()
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=3 * SECONDS)
     took = time.monotonic() - begun
