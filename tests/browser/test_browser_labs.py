@@ -202,6 +202,8 @@ class Hand:
             state = self.move(name, value, before["values"])
             if name in HOW_FAST or state["print"] != before["print"]:
                 return
+            if set(state["visible"]) > set(before["visible"]):  # a group of parameters: its rate comes into view
+                return
             if state["transport"]["live"] and self.replay(state["values"]) != self.replay_of(before):
                 return
         if all((name, value) in self.refusals for value in tried):

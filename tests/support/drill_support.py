@@ -82,7 +82,8 @@ BURST = """(async () => {
             home, notice: stage.notice.hidden ? '' : stage.notice.textContent};
         stage.model.off('change:values', note);
         stage.set(name, home);
-        while (stage.sentAt.size || stage.local.size) await new Promise(requestAnimationFrame);
+        const still_sent = () => stage.sentAt.size || stage.local.size;
+        while (still_sent() && performance.now() < end) await new Promise(requestAnimationFrame);
     }
     return found;
 })()"""
